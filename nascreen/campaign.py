@@ -1,0 +1,248 @@
+"""Propose the next experiments by Bayesian optimization over a pool of rule-checked candidates.
+
+The surrogate is the literature model: its mean, and the exact posterior covariance of its Gaussian process, so
+that two candidates that would teach the same thing are not both proposed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import erfcx, log_ndtr, ndtr
+
+from nascreen import gaussian
+from nascreen.errors import RangeError, shown
+from nascreen.features import feature_matrix
+from nascreen.gaussian import ArrheniusProcess
+from nascreen.models import family_of_sample, load_models
+from nascreen.records import Sample, citation
+from nascreen.screening import Neighbour, Scored, measured_samples, nearest
+from nascreen.training import Scaler, process_of, training_rows
+
+Array = NDArray[np.float64]
+
+POOL_SIZE = 500
+N_DRAWS = 1024
+OBJECTIVES = ("conductivity", "resistance")
+MAX_BATCH = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """One proposed experiment.
+
+    Attributes:
+        scored: The candidate with its predictions.
+        expected_improvement: Expected gain over the best measured, alone, in decades of the objective.
+        probability_of_improvement: Probability that it beats the best measured.
+        batch_gain: What it adds to the expected gain of the batch before it, in decades.
+        neighbours: Nearest measured samples with their citation.
+        reason: Why, in one sentence.
+    """
+
+    scored: Scored
+    expected_improvement: float
+    probability_of_improvement: float
+    batch_gain: float
+    neighbours: tuple[Neighbour, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch of proposed experiments.
+
+    Attributes:
+        objective: What is optimized.
+        best: The best measured value of the objective, as a sentence with its citation.
+        best_value: That value in decades, higher is better.
+        suggestions: The proposed experiments, in the order in which they were chosen.
+    """
+
+    objective: str
+    best: str
+    best_value: float
+    suggestions: tuple[Suggestion, ...]
+
+
+def log_expected_improvement(mean: Array, sd: Array, best: float) -> Array:
+    """Return the logarithm of the expected improvement over ``best``, stable far below it.
+
+    S. Ament et al., Unexpected Improvements to Expected Improvement for Bayesian Optimization,
+    Adv. Neural Inf. Process. Syst. 36 (2023), arXiv:2310.20708, equation 9.
+
+    Args:
+        mean: Posterior means, shape (n,), higher is better.
+        sd: Posterior standard deviations above 0, shape (n,).
+        best: Value to beat.
+
+    >>> bool(np.isclose(np.exp(log_expected_improvement(np.zeros(1), np.ones(1), 0.0))[0], 0.3989423))
+    True
+    """
+    z = (mean - best) / sd
+    log_density = -0.5 * z * z - 0.5 * np.log(2 * np.pi)
+    tail = np.minimum(z, -1.0)
+    ratio = np.sqrt(np.pi / 2) * erfcx(-tail / np.sqrt(2)) * np.abs(tail)
+    far = log_density + np.log1p(-np.minimum(ratio, 1 - 1e-15))
+    near_value = np.exp(log_density) + z * ndtr(z)
+    near = np.log(np.maximum(near_value, 1e-300))
+    return np.asarray(np.where(z > -1, near, far) + np.log(sd))
+
+
+def literature_process() -> tuple[ArrheniusProcess, Scaler]:
+    """Return the promoted Gaussian process with its training rows, for joint covariances."""
+    card = load_models().conductivity.card
+    parameters = np.log(np.array([card["hyperparameters"][name] for name in gaussian.PARAMETERS]))
+    rows = training_rows()
+    scaler = Scaler.fit(rows.features)
+    return process_of(rows, scaler, parameters), scaler
+
+
+def _objective(scored: Sequence[Scored], objective: str) -> Array:
+    """Return the objective in decades, higher is better."""
+    if objective == "conductivity":
+        return np.log10([s.prediction.conductivity_25_s_cm for s in scored])
+    return -np.log10([s.resistance_ohm_cm2 for s in scored])
+
+
+def _objective_covariance(scored: Sequence[Scored], objective: str) -> Array:
+    process, scaler = literature_process()
+    samples = [s.sample for s in scored]
+    inputs = scaler.inputs(feature_matrix(samples))
+    at_25 = gaussian.conductivity_coefficients(np.full(len(samples), 25.0))
+    covariance = process.joint_covariance(inputs, at_25)
+    if objective == "resistance":
+        log_half = np.array([np.log10(s.prediction.strength_hi / s.prediction.strength_mpa) for s in scored])
+        # The law of strength is one for a whole space: its error is shared by all candidates.
+        covariance = covariance + 0.25 * np.outer(log_half, log_half) / 1.645**2 * 0.5
+        covariance[np.diag_indices_from(covariance)] += 0.125 * (log_half / 1.645) ** 2
+    return covariance
+
+
+def best_measured(families: Sequence[str]) -> tuple[float, Sample]:
+    """Return the best measured log10 σ at 15 to 35 °C among families, and its sample.
+
+    Raises:
+        RangeError: If nothing was measured there.
+    """
+    samples, _ = measured_samples()
+    rows = [
+        s
+        for s in samples
+        if s.value_origin != "cited"
+        and s.meas_temp_c is not None
+        and 15 <= s.meas_temp_c <= 35
+        and family_of_sample(s) in families
+        and s.second_phase_role != "matrix"
+    ]
+    if not rows:
+        raise RangeError(f"No conductivity near 25 °C was measured in {shown(', '.join(families))}.")
+    best = max(rows, key=lambda s: s.conductivity_s_cm or 0)
+    return float(np.log10(best.conductivity_s_cm or 1)), best
+
+
+def _incumbent(scored: Sequence[Scored], objective: str) -> tuple[float, str]:
+    families = sorted({s.prediction.family for s in scored})
+    log_sigma, sample = best_measured(families)
+    text = f"{sample.conductivity_s_cm:.2g} S/cm at {sample.meas_temp_c:g} °C, {sample.formula} ({citation(sample)})"
+    if objective == "conductivity":
+        return log_sigma, text
+    typical = float(np.median([np.log10(s.thinnest_um) for s in scored if not s.sample.second_phase] or [2.7]))
+    value = log_sigma - (typical - 4)
+    return value, f"{10**-value:.3g} Ω cm², from {text} as a bare disc of {10**typical:.0f} µm"
+
+
+def suggest(
+    scored: Sequence[Scored], n: int = 6, objective: str = "conductivity", seed: int = 0, n_neighbours: int = 3
+) -> Batch:
+    """Choose a batch of experiments with the largest joint expected improvement.
+
+    Candidates are first ranked by their own expected improvement; the batch is then built greedily from
+    joint posterior draws (the one-shot Monte Carlo estimate of J. T. Wilson et al., arXiv:1805.10196), one
+    per composition.
+
+    Args:
+        scored: Scored candidates; those outside the domain of the models are left out.
+        n: Size of the batch, 1 to 24.
+        objective: ``conductivity`` (σ at 25 °C) or ``resistance`` (of the thinnest self-supporting disc).
+        seed: Seed of the draws.
+        n_neighbours: Measured neighbours named for each.
+
+    Returns:
+        The batch; fewer than ``n`` where the pool has fewer compositions.
+
+    Raises:
+        RangeError: If an argument is out of range or no candidate is left.
+    """
+    if objective not in OBJECTIVES:
+        raise RangeError(f"The objective must be one of {', '.join(OBJECTIVES)}; got {shown(objective)}.")
+    if not 1 <= n <= MAX_BATCH:
+        raise RangeError(f"A batch holds 1 to {MAX_BATCH} experiments; got {n}.")
+    usable = [s for s in scored if s.prediction.in_domain]
+    if not usable:
+        raise RangeError("No candidate lies within the domain of the models; choose another space.")
+    best, sentence = _incumbent(usable, objective)
+    pool = _pool(usable, objective, best)
+    mean = _objective(pool, objective)
+    covariance = _objective_covariance(pool, objective)
+    sd = np.sqrt(np.maximum(np.diag(covariance), 1e-8))
+    chosen, gains = _greedy(pool, _draws(mean, covariance, seed), best, n)
+    ei = np.exp(log_expected_improvement(mean, sd, best))
+    neighbours = nearest([pool[i].sample for i in chosen], n_neighbours)
+    suggestions = tuple(
+        Suggestion(
+            pool[i], float(ei[i]), float(np.exp(log_ndtr((mean[i] - best) / sd[i]))), gain, tuple(near),
+            _reason(pool[i], mean[i] - best, float(sd[i]), float(ei[i]), near),
+        )
+        for i, gain, near in zip(chosen, gains, neighbours, strict=True)
+    )  # fmt: skip
+    return Batch(objective, sentence, best, suggestions)
+
+
+def _pool(scored: Sequence[Scored], objective: str, best: float) -> list[Scored]:
+    """Keep the candidates of largest expected improvement by the model's own interval, the best of each composition first."""
+    mean = _objective(scored, objective)
+    sd = np.array([np.log10(s.prediction.conductivity_hi / s.prediction.conductivity_s_cm) / 1.645 for s in scored])
+    order = np.argsort(-log_expected_improvement(mean, sd, best), kind="stable")
+    firsts: list[Scored] = []
+    others: list[Scored] = []
+    seen: set[str] = set()
+    for i in order:
+        (others if scored[i].sample.formula in seen else firsts).append(scored[i])
+        seen.add(scored[i].sample.formula)
+    return [*firsts, *others][:POOL_SIZE]
+
+
+def _draws(mean: Array, covariance: Array, seed: int) -> Array:
+    values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
+    root = vectors * np.sqrt(np.maximum(values, 0))
+    normal = np.random.default_rng(seed).standard_normal((N_DRAWS, len(mean)))
+    return np.asarray(mean + normal @ root.T)
+
+
+def _greedy(pool: Sequence[Scored], draws: Array, best: float, n: int) -> tuple[list[int], list[float]]:
+    reached = np.full(len(draws), best)
+    chosen: list[int] = []
+    gains: list[float] = []
+    formulas = np.array([s.sample.formula for s in pool])
+    free = np.ones(len(pool), dtype=bool)
+    while len(chosen) < n and free.any():
+        gain = np.maximum(draws - reached[:, None], 0).mean(axis=0)
+        pick = int(np.argmax(np.where(free, gain, -1)))
+        chosen.append(pick)
+        gains.append(float(gain[pick]))
+        reached = np.maximum(reached, draws[:, pick])
+        free &= formulas != formulas[pick]
+    return chosen, gains
+
+
+def _reason(scored: Scored, lead: float, sd: float, ei: float, near: Sequence[Neighbour]) -> str:
+    kind = "exploits: predicted to beat it" if lead > 0 else "explores: the gain lies in its uncertainty"
+    nearest_text = f"nearest measured {near[0].sample.formula} at distance {near[0].distance:.2f}" if near else "no neighbour"
+    return (
+        f"Predicted {abs(lead):.2f} decades {'above' if lead > 0 else 'below'} the best measured with a spread of {sd:.2f}; "
+        f"expected gain {ei:.3f} ({kind}); {nearest_text}."
+    )

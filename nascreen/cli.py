@@ -1,0 +1,340 @@
+"""The `nascreen` command."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nascreen import __version__
+from nascreen.errors import InputError, NascreenError, RangeError
+
+if TYPE_CHECKING:
+    from nascreen.models import Prediction
+    from nascreen.screening import Scored
+
+app = typer.Typer(
+    name="nascreen",
+    help="Which sodium solid electrolyte to make next, how to process it, and how sure we are.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="The measured data: what there is, and single rows with their citation.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+OUT = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
+SPACE = Annotated[str, typer.Argument(help="Candidate space: nasicon or thioborate.")]
+SEED = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+
+
+def main() -> None:
+    """Run the command; an error is one sentence on standard error."""
+    try:
+        app(standalone_mode=False)
+    except NascreenError as error:
+        print(f"nascreen: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, InputError) else 1)
+    except (typer.Exit, SystemExit) as stop:
+        sys.exit(getattr(stop, "exit_code", getattr(stop, "code", 0)))
+    except (typer.Abort, KeyboardInterrupt):
+        print("nascreen: stopped.", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        print(f"nascreen: {error.format_message()} See: nascreen --help", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Answer --version."""
+    if show:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def predict(
+    formula: Annotated[str | None, typer.Argument(help="Formula, such as Na3Zr2Si2PO12.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Table of samples instead of one formula.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Where the table with predictions goes.")] = None,
+    phase: Annotated[str, typer.Option(help="crystalline, glass, glass_ceramic or composite.")] = "",
+    sinter_temp_c: Annotated[str, typer.Option(help="Sintering temperature in °C.")] = "",
+    sinter_time_h: Annotated[str, typer.Option(help="Time at the sintering temperature in h.")] = "",
+    heat_temp_c: Annotated[str, typer.Option(help="Temperature of another heat treatment in °C.")] = "",
+    heat_time_h: Annotated[str, typer.Option(help="Time of that heat treatment in h.")] = "",
+    press_mpa: Annotated[str, typer.Option(help="Pressing pressure in MPa.")] = "",
+    rel_density_pct: Annotated[str, typer.Option(help="Relative density in %.")] = "",
+    porosity_pct: Annotated[str, typer.Option(help="Porosity in %, before filling.")] = "",
+    second_phase: Annotated[str, typer.Option(help="Pore filler, matrix or sintering aid.")] = "",
+    second_phase_role: Annotated[str, typer.Option(help="pore_filler, matrix, sintering_aid.")] = "",
+    meas_temp_c: Annotated[str, typer.Option(help="Temperature of the conductivity in °C; 25 if left out.")] = "",
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse formulas that are not charge balanced.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Predict conductivity, activation energy and strength, each with its 90 % interval."""
+    if (formula is None) == (csv is None):
+        raise InputError("Give either one formula or --csv FILE; for example: nascreen predict Na3Zr2Si2PO12")
+    if csv is not None:
+        _predict_table(csv, out, strict=strict)
+        return
+    cells = {
+        "formula": formula or "", "phase": phase, "sinter_temp_c": sinter_temp_c, "sinter_time_h": sinter_time_h,
+        "heat_temp_c": heat_temp_c, "heat_time_h": heat_time_h, "press_mpa": press_mpa,
+        "rel_density_pct": rel_density_pct, "porosity_pct": porosity_pct, "second_phase": second_phase,
+        "second_phase_role": second_phase_role, "meas_temp_c": meas_temp_c,
+    }  # fmt: skip
+    from nascreen.models import load_models
+    from nascreen.tables import conditions_from_cells, result_values
+
+    sample = conditions_from_cells(cells, strict=strict)
+    (prediction,) = load_models().predict([sample])
+    if as_json:
+        import json
+
+        print(json.dumps({"formula": sample.formula, **result_values(prediction)}, ensure_ascii=False, indent=1))
+    else:
+        print(_prediction_text(prediction))
+
+
+def _prediction_text(p: Prediction) -> str:
+    temp_c = 25.0 if p.sample.meas_temp_c is None else p.sample.meas_temp_c
+    lines = [
+        f"{p.sample.formula}  (family {p.family})",
+        f"  conductivity at {temp_c:g} °C  {p.conductivity_s_cm:.2e} S/cm   90 %: {p.conductivity_lo:.1e} to {p.conductivity_hi:.1e}",
+        f"  activation energy      {p.ea_ev:.3f} eV         90 %: {p.ea_lo:.3f} to {p.ea_hi:.3f}",
+        f"  strength               {p.strength_mpa:.0f} MPa           90 %: {p.strength_lo:.0f} to {p.strength_hi:.0f}",
+        f"  in domain              {'yes' if p.in_domain else 'no'}{': ' + p.domain_note if p.domain_note else ''}",
+    ]
+    return "\n".join(lines)
+
+
+def _predict_table(source: Path, target: Path | None, *, strict: bool) -> None:
+    from nascreen.models import load_models
+    from nascreen.tables import CHUNK, RESULT_COLUMNS, predict_cells, read_table, write_table
+
+    if target is None:
+        raise InputError("A table of predictions needs a place: add --out FILE.csv")
+    header, rows = read_table(source)
+    models = load_models()
+    if len(rows) > CHUNK:
+        with _progress() as progress:
+            task = progress.add_task("predict", total=len(rows))
+            results = predict_cells(
+                rows, models, strict=strict, on_progress=lambda done: progress.update(task, completed=done)
+            )
+    else:
+        results = predict_cells(rows, models, strict=strict)
+    # A measured column of the same name must not be lost, so it is kept beside the prediction.
+    renamed = {name: f"given_{name}" if name in RESULT_COLUMNS else name for name in header}
+    merged = [
+        {**{renamed[name]: cell for name, cell in row.items()}, **result}
+        for row, result in zip(rows, results, strict=True)
+    ]
+    write_table(target, [*renamed.values(), *RESULT_COLUMNS], merged)
+    n_bad = sum(bool(result["error"]) for result in results)
+    print(f"{len(rows)} rows predicted to {target}" + (f"; {n_bad} could not be used, see column 'error'" if n_bad else ""))
+
+
+def _progress() -> Any:  # noqa: ANN401
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        console=Console(stderr=True),
+    )  # fmt: skip
+
+
+def _score_space(space: str, n: int | None, seed: int) -> list[Scored]:
+    from nascreen.screening import score
+    from nascreen.spaces import count, generate
+
+    total = count(space)
+    print(f"The space {space} holds {total:,} charge-balanced candidates; scoring {n or total:,}.", file=sys.stderr)
+    with _progress() as progress:
+        task = progress.add_task(f"score {space}", total=n or total)
+        candidates = generate(space, n=n, seed=seed)
+        return score(candidates, on_progress=lambda done: progress.update(task, completed=done))
+
+
+def _print_ranking(ranked: list[Scored]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="at 25 °C, with 90 % intervals", title_justify="left")
+    for name in ("#", "formula", "processing", "σ / S cm⁻¹", "Ea / eV", "strength / MPa", "disc / Ω cm²", "domain"):
+        table.add_column(name, overflow="fold")
+    for i, scored in enumerate(ranked, start=1):
+        p = scored.prediction
+        table.add_row(
+            str(i),
+            p.sample.formula,
+            processing_text(p.sample),
+            f"{p.conductivity_s_cm:.1e} ({p.conductivity_lo:.0e}–{p.conductivity_hi:.0e})",
+            f"{p.ea_ev:.2f} ({p.ea_lo:.2f}–{p.ea_hi:.2f})",
+            f"{p.strength_mpa:.0f} ({p.strength_lo:.0f}–{p.strength_hi:.0f})",
+            f"{scored.resistance_ohm_cm2:.0f}",
+            "yes" if p.in_domain else p.domain_note,
+        )
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+@app.command()
+def rank(
+    space: SPACE,
+    by: Annotated[str, typer.Option(help="conductivity, conductivity_lo, ea, strength or resistance.")] = "conductivity_lo",
+    top: Annotated[int, typer.Option(help="How many to show.")] = 20,
+    per_system: Annotated[int, typer.Option(help="Most candidates of one dopant system.")] = 2,
+    n: Annotated[int | None, typer.Option(help="Score a random part of the space.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="CSV file for the ranking.")] = None,
+    seed: SEED = 0,
+) -> None:
+    """Rank the candidates of a space, with intervals."""
+    from nascreen.screening import SORT_KEYS
+    from nascreen.screening import rank as best_of
+
+    if by not in SORT_KEYS:
+        raise RangeError(f"A ranking can be sorted by {', '.join(SORT_KEYS)}; got '{by[:60]}'.")
+    ranked = best_of(_score_space(space, n, seed), by, top, per_system)
+    _print_ranking(ranked)
+    if out:
+        from nascreen.tables import write_table
+
+        rows = [ranking_cells(i, scored) for i, scored in enumerate(ranked, start=1)]
+        write_table(out, list(rows[0]), rows)
+        print(f"{len(rows)} candidates written to {out}")
+
+
+@app.command()
+def suggest(
+    space: SPACE,
+    n: Annotated[int, typer.Option("--n", help="Size of the batch.")] = 6,
+    objective: Annotated[str, typer.Option(help="conductivity, or resistance of the thinnest disc.")] = "conductivity",
+    seed: SEED = 0,
+) -> None:
+    """Propose a batch of next experiments by Bayesian optimization."""
+    from nascreen.campaign import suggest as propose
+
+    batch = propose(_score_space(space, None, seed), n, objective, seed)
+    print(f"Best measured: {batch.best}")
+    for i, s in enumerate(batch.suggestions, start=1):
+        p = s.scored.prediction
+        print(f"\n{i}. {p.sample.formula}   {processing_text(p.sample)}")
+        print(
+            f"   σ(25 °C) {p.conductivity_s_cm:.1e} S/cm (90 %: {p.conductivity_lo:.0e} to {p.conductivity_hi:.0e}), "
+            f"Ea {p.ea_ev:.2f} eV, strength {p.strength_mpa:.0f} MPa, {s.scored.resistance_ohm_cm2:.0f} Ω cm² at {s.scored.thinnest_um:.0f} µm"
+        )
+        print(f"   {s.reason}")
+        for near in s.neighbours:
+            print(f"   near: {near.sample.formula} {_measured_text(near.sample)}; {near.citation}")
+
+
+def _measured_text(sample: Any) -> str:  # noqa: ANN401
+    made = processing_text(sample)
+    value = f"{sample.conductivity_s_cm:.1e} S/cm at {sample.meas_temp_c:g} °C"
+    return f"({made}) {value}" if made else value
+
+
+def processing_text(sample: Any) -> str:  # noqa: ANN401
+    """Return the processing of a sample in words."""
+    parts = [sample.phase.replace("_", "-")] if sample.phase else []
+    if sample.sinter_temp_c is not None:
+        time_h = f", {sample.sinter_time_h:g} h" if sample.sinter_time_h is not None else ""
+        parts.append(f"sinter {sample.sinter_temp_c:g} °C{time_h}")
+    if sample.second_phase:
+        share = f"{sample.porosity_pct:g} % pores " if sample.porosity_pct is not None else ""
+        parts.append(f"{share}filled with {sample.second_phase}" if share else f"with {sample.second_phase}")
+    elif sample.porosity_pct is not None:
+        parts.append(f"{sample.porosity_pct:g} % porosity")
+    if sample.heat_temp_c is not None and not sample.second_phase:
+        parts.append(f"heat {sample.heat_temp_c:g} °C")
+    if sample.press_mpa is not None and sample.sinter_temp_c is None:
+        parts.append(f"press {sample.press_mpa:g} MPa")
+    return ", ".join(parts)
+
+
+def ranking_cells(position: int, scored: Scored) -> dict[str, str]:
+    """Return one line of a ranking as cells."""
+    from nascreen.records import cells_from_sample
+    from nascreen.tables import result_cells
+
+    columns = ["formula", "label", "phase", "sinter_temp_c", "sinter_time_h", "porosity_pct", "second_phase",
+               "heat_temp_c", "heat_time_h", "press_mpa"]  # fmt: skip
+    results = result_cells(scored.prediction)
+    results.pop("error")
+    return {
+        "rank": str(position),
+        **cells_from_sample(scored.sample, columns),
+        **results,
+        "thinnest_um": f"{scored.thinnest_um:.4g}",
+        "resistance_ohm_cm2": f"{scored.resistance_ohm_cm2:.4g}",
+    }
+
+
+@data_app.command("stats")
+def data_stats() -> None:
+    """Verify every table against its record and count what is in it."""
+    from collections import Counter
+
+    from nascreen.datasets import TABLE_NAMES, load_table, table_record
+
+    for name in TABLE_NAMES:
+        samples = load_table(name)
+        record = table_record(name)
+        print(f"{name}: {len(samples)} rows, sha256 {record['sha256'][:12]} verified; {record['licence']}")
+        quantities = ("conductivity_s_cm", "ea_ev", "strength_mpa")
+        counts = ", ".join(f"{q} {sum(getattr(s, q) is not None for s in samples)}" for q in quantities)
+        print(f"  texts {len({s.paper_id for s in samples})}, groups {len({s.group_id for s in samples})}; {counts}")
+        families = Counter(s.family for s in samples).most_common(8)
+        print("  " + ", ".join(f"{family or 'unnamed'} {n}" for family, n in families))
+
+
+@data_app.command("show")
+def data_show(sample_id: Annotated[str, typer.Argument(help="Identifier of a row, such as lit-0001.")]) -> None:
+    """Print one row as a citation card."""
+    from nascreen.datasets import TABLE_NAMES, load_table
+    from nascreen.records import COLUMN_BY_NAME, FIELD_NAMES, citation
+
+    for name in TABLE_NAMES:
+        for sample in load_table(name):
+            if sample.sample_id == sample_id:
+                print(f"{sample.sample_id} in {name}: {citation(sample)}")
+                for field in FIELD_NAMES[1:]:
+                    if (value := getattr(sample, field)) not in ("", None):
+                        print(f"  {field:28} {value} {COLUMN_BY_NAME[field].unit}".rstrip())
+                return
+    raise InputError(f"No row has the identifier '{sample_id[:60]}'; they look like lit-0001, sciglass-…, li-0001.")
+
+
+@app.command()
+def train(
+    out: OUT = Path("results"),
+    n_seeds: Annotated[int, typer.Option("--seeds", help="Shuffles of the papers.")] = 3,
+    promote: Annotated[bool, typer.Option("--promote", help="Replace the models that predictions use.")] = False,
+) -> None:
+    """Cross-validate on papers left out, track in MLflow, and on request promote the models."""
+    from nascreen.pipeline import train as run_training
+
+    if n_seeds < 1:
+        raise RangeError(f"The number of shuffles must be at least 1; got {n_seeds}.")
+    run_training(out, n_seeds, promote=promote)
+
+
+@app.command()
+def run(out: OUT = Path("results"), seed: SEED = 0) -> None:
+    """Do the main job: scores on unseen papers, rankings, the next experiments, and a report."""
+    from nascreen.pipeline import run as run_all
+
+    started = time.perf_counter()
+    report = run_all(out, seed)
+    print(f"\nReport: {report.resolve()}   ({time.perf_counter() - started:.0f} s)")
+
+
+if __name__ == "__main__":
+    main()

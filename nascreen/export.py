@@ -1,0 +1,391 @@
+"""Trained models to files: ONNX graphs, arrays and cards in ``models/``."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nascreen import __version__, gaussian
+from nascreen.chemistry import FAMILIES, SYMBOLS
+from nascreen.datasets import data_hash
+from nascreen.features import BLOCKS, FEATURE_NAMES, chemistry_of
+from nascreen.gaussian import Array, ArrheniusProcess
+from nascreen.models import STRENGTH_FEATURES, family_of_sample
+from nascreen.training import (
+    COVERAGE,
+    N_FOLDS,
+    N_TREES,
+    PAPER_SD,
+    SPREAD_ROWS,
+    TREE_SETTINGS,
+    UNSEEN_FAMILY_SD,
+    WITHIN_SD,
+    ConductivityModel,
+    CrossValidation,
+    Rows,
+    ScoreRow,
+    StrengthLaw,
+    conformal_factor,
+    fit_conductivity,
+    fit_strength,
+    require,
+    score_table,
+    strength_observations,
+)
+
+OPSET = 17
+
+
+class _Graph:
+    """A small writer of ONNX graphs in double precision."""
+
+    def __init__(self) -> None:
+        require("onnx")
+        self.nodes: list[Any] = []
+        self.constants: dict[str, NDArray[Any]] = {}
+
+    def constant(self, values: object, dtype: type = np.float64) -> str:
+        name = f"c{len(self.constants)}"
+        self.constants[name] = np.asarray(values, dtype=dtype)
+        return name
+
+    def wide(self, values: Array) -> str:
+        """Keep a large matrix in single precision and widen it in the graph."""
+        return self("Cast", self.constant(values, np.float32), to=11)
+
+    def __call__(self, operator: str, *inputs: str, output: str | None = None, **attributes: object) -> str:
+        import onnx
+
+        name = output or f"t{len(self.nodes)}"
+        self.nodes.append(onnx.helper.make_node(operator, list(inputs), [name], **attributes))
+        return name
+
+    def total(self, terms: Sequence[str], output: str | None = None) -> str:
+        return self("Sum", *terms, output=output)
+
+    def model(self, n_features: int, outputs: Mapping[str, int]) -> Any:  # noqa: ANN401
+        import onnx
+
+        helper, double = onnx.helper, onnx.TensorProto.DOUBLE
+        graph = helper.make_graph(
+            self.nodes,
+            "nascreen",
+            [helper.make_tensor_value_info("features", double, [None, n_features])],
+            [helper.make_tensor_value_info(name, double, [None, width]) for name, width in outputs.items()],
+            [onnx.numpy_helper.from_array(values, name) for name, values in self.constants.items()],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
+        onnx.checker.check_model(model)
+        return model
+
+
+def _block(graph: _Graph, name: str) -> str:
+    part = BLOCKS[name]
+    limits = [graph.constant([value], np.int64) for value in (part.start, part.stop, 1)]
+    return graph("Slice", "features", limits[0], limits[1], limits[2])
+
+
+def _standard_block(graph: _Graph, model: ConductivityModel, name: str) -> str:
+    part = BLOCKS[name]
+    centred = graph("Sub", _block(graph, name), graph.constant(model.scaler.mean[part]))
+    z = graph("Div", centred, graph.constant(model.scaler.scale[part]))
+    known = graph("Where", graph("IsNaN", z), graph.constant(0.0), z)
+    return graph("Clip", known, graph.constant(-4.0), graph.constant(4.0))
+
+
+def _matern(graph: _Graph, block: str, trained: Array, size: int, length: float) -> str:
+    """Write the Matérn-5/2 correlation of a block with the training rows."""
+    squares = graph("ReduceSumSquare", block, axes=[1], keepdims=1)
+    product = graph("MatMul", block, graph.wide(trained.T))
+    shifted = graph("Add", squares, graph.constant((trained.astype(np.float32).astype(np.float64) ** 2).sum(axis=1)))
+    distance = graph("Relu", graph("Sub", shifted, graph("Mul", product, graph.constant(2.0))))
+    r = graph("Mul", graph("Sqrt", distance), graph.constant(np.sqrt(5 / size) / length))
+    third = graph("Mul", graph("Mul", r, r), graph.constant(1 / 3))
+    return graph("Mul", graph.total([r, third, graph.constant(1.0)]), graph("Exp", graph("Neg", r)))
+
+
+def _kernels(graph: _Graph, model: ConductivityModel) -> list[str]:
+    process = model.process
+    lengths = dict(zip(gaussian.LENGTHS, np.exp(process.parameters), strict=False))
+    trained = process.inputs
+    blocks = {"fraction": graph("Sqrt", _block(graph, "fraction"))}
+    blocks |= {name: _standard_block(graph, model, name) for name in gaussian.LENGTHS[1:]}
+    correlation = {
+        name: _matern(graph, block, getattr(trained, name), 1 if name == "fraction" else getattr(trained, name).shape[1],
+                      float(lengths[name]))
+        for name, block in blocks.items()
+    }  # fmt: skip
+    family = graph("MatMul", _block(graph, "family"), graph.wide(trained.family.T))
+    phase = graph("MatMul", _block(graph, "phase"), graph.wide(trained.phase.T))
+    processed = graph("Mul", graph("Mul", correlation["field"], correlation["processing"]), phase)
+    one = graph("Add", graph("Mul", family, graph.constant(0.0)), graph.constant(1.0))
+    return [one, family, correlation["fraction"], correlation["field"], correlation["magpie"], processed]
+
+
+def process_graph(model: ConductivityModel) -> Any:  # noqa: ANN401
+    """Write the Gaussian process as an ONNX graph.
+
+    Its input is the feature matrix (n, f) in double precision. Outputs: ``latent`` (n, 2), the mean of
+    (A, E); ``reduction`` (n, 3), by how much the data lower the prior variances (AA, AE, EE).
+    """
+    graph = _Graph()
+    process = model.process
+    kernels = _kernels(graph, model)
+    parts = [
+        graph("MatMul", kernel, graph.constant(weights))
+        for kernel, weights in zip(kernels, process.kernel_weights(), strict=True)
+    ]
+    mean = graph.constant([gaussian.MEAN_PREFACTOR, gaussian.MEAN_EA_EV])
+    graph.total([*parts, mean], output="latent")
+    _write_reduction(graph, process, kernels)
+    return graph.model(len(FEATURE_NAMES), {"latent": 2, "reduction": 3})
+
+
+def _write_reduction(graph: _Graph, process: ArrheniusProcess, kernels: Sequence[str]) -> None:
+    rows, inverse = gaussian.spread_basis(process, min(SPREAD_ROWS, len(process.targets)))
+    index = graph.constant(rows, np.int64)
+    near = [graph("Gather", kernel, index, axis=1) for kernel in kernels]
+    whiten = graph.wide(inverse.T)
+    halves = []
+    for amplitude, observed in zip(gaussian.amplitudes(process.parameters), process.coefficients[rows].T, strict=True):
+        scaled = [
+            graph("Mul", k, graph.constant(a * a * observed)) for k, a in zip(near, amplitude, strict=True)
+        ]
+        halves.append(graph("MatMul", graph.total(scaled), whiten))
+    products = [(0, 0), (0, 1), (1, 1)]
+    sums = [
+        graph("ReduceSum", graph("Mul", halves[i], halves[j]), graph.constant([1], np.int64), keepdims=1)
+        for i, j in products
+    ]
+    graph("Concat", *sums, output="reduction", axis=1)
+
+
+def trees_graph(trees: Any) -> Any:  # noqa: ANN401
+    """Convert boosted trees to ONNX; input ``features`` (n, f) in single precision, output (n, 1)."""
+    convert = require("onnxmltools").convert_xgboost
+    types = require("onnxmltools.convert.common.data_types")
+    initial = [("features", types.FloatTensorType([None, len(FEATURE_NAMES)]))]
+    return convert(trees, initial_types=initial, target_opset=15)
+
+
+def strength_graph(law: StrengthLaw) -> Any:  # noqa: ANN401
+    """Write the strength law: ``mean`` and ``variance`` (n, 1) of log10 of strength in MPa from its terms."""
+    graph = _Graph()
+    graph("MatMul", "features", graph.constant(law.coefficients[:, None]), output="mean")
+    spread = graph("Mul", graph("MatMul", "features", graph.constant(law.covariance)), "features")
+    graph("ReduceSum", spread, graph.constant([1], np.int64), output="variance", keepdims=1)
+    return graph.model(len(law.coefficients), {"mean": 1, "variance": 1})
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_model(folder: Path, files: Mapping[str, bytes], card: Mapping[str, Any], text: str) -> None:
+    """Write the files of one promoted model, then the card that names their sha256.
+
+    The card is written last: until then the old card refuses the new files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    hashes = {name: sha256_of(folder / name) for name in files}
+    whole = {**card, "files": hashes}
+    (folder / "card.md").write_text(text, encoding="utf-8")
+    (folder / "card.json").write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _interval_factors(cv: CrossValidation, families: Sequence[str], *, is_conductivity: bool) -> dict[str, Any]:
+    """Return conformal factors, overall and for each family of at least five papers and thirty rows."""
+    mask = cv.rows.is_conductivity == is_conductivity
+    scaled = cv.errors("mean of both") / cv.spreads
+    overall = conformal_factor(scaled[:, mask].ravel())
+    groups = np.array(cv.rows.groups)
+    by_family = {}
+    for name in sorted(set(families)):
+        rows = mask & (np.array(families) == name)
+        if rows.sum() >= LEAST_ROWS_FOR_FAMILY and len(set(groups[rows])) >= LEAST_PAPERS_FOR_FAMILY:
+            by_family[name] = conformal_factor(scaled[:, rows].ravel())
+    return {"overall": overall, "by_family": by_family}
+
+
+LEAST_ROWS_FOR_FAMILY = 30
+LEAST_PAPERS_FOR_FAMILY = 5
+LEAST_PAPERS_TO_TRUST = 2
+TRUSTED_DISTANCE_QUANTILE = 0.97
+
+
+def _domain(rows: Rows, families: Sequence[str], cv: CrossValidation) -> dict[str, Any]:
+    """Describe where trust was earned: elements, papers by family, ranges, distance of compositions."""
+    counts: dict[str, set[str]] = {}
+    for sample, family in zip(rows.samples, families, strict=True):
+        counts.setdefault(family, set()).add(sample.group_id)
+    elements = {s for sample in rows.samples for s in chemistry_of(sample.formula).composition.amounts}
+    ranges = {}
+    for name in ("meas_temp_c", "sinter_temp_c", "heat_temp_c", "porosity_pct", "rel_density_pct"):
+        values = [v for s in rows.samples if (v := getattr(s, name)) is not None]
+        ranges[name] = [min(values), max(values)]
+    return {
+        "elements": sorted(elements, key=SYMBOLS.index),
+        "papers_by_family": {name: len(papers) for name, papers in sorted(counts.items())},
+        "least_papers": LEAST_PAPERS_TO_TRUST,
+        "ranges": ranges,
+        "largest_distance": round(_trusted_distance(cv), 3),
+    }
+
+
+def _trusted_distance(cv: CrossValidation) -> float:
+    """Return the distance to the nearest composition of another fold that nearly all scored rows stay within."""
+    roots = np.sqrt(cv.rows.features[:, BLOCKS["fraction"]])
+    fold = cv.folds[0]
+    squares = gaussian.squared_distances(roots, roots)
+    squares[fold[:, None] == fold[None]] = np.inf
+    return float(np.sqrt(np.quantile(squares.min(axis=1), TRUSTED_DISTANCE_QUANTILE)))
+
+
+def conductivity_card(model: ConductivityModel, rows: Rows, cv: CrossValidation, scores: Sequence[ScoreRow]) -> dict[str, Any]:
+    """Return the card of the conductivity model, without the hashes of its files."""
+    process = model.process
+    prefactor, energy = gaussian.amplitudes(process.parameters)
+    paper_a, paper_e, noise_s, noise_e = (float(v) for v in np.exp(2 * process.parameters[-4:]))
+    inferred = [family_of_sample(s) for s in cv.rows.samples]
+    return {
+        "name": "conductivity",
+        "title": "Ionic conductivity and activation energy of sodium conductors",
+        "version": __version__,
+        "data_hash": data_hash("literature", "glasses"),
+        "n_rows": len(rows.samples),
+        "n_papers": len(set(rows.groups)),
+        "features": list(FEATURE_NAMES),
+        "families": list(FAMILIES),
+        "hyperparameters": {
+            n: float(v) for n, v in zip(gaussian.PARAMETERS, np.exp(process.parameters), strict=True)
+        },
+        "tree_settings": {**TREE_SETTINGS, "n_trees": N_TREES},
+        "prior_variance": [float((prefactor**2).sum()), 0.0, float((energy**2).sum())],
+        "phase_variance": [float(prefactor[-1] ** 2), 0.0, float(energy[-1] ** 2)],
+        "noise_variance": {
+            "paper_prefactor": paper_a, "paper_energy": paper_e, "conductivity": noise_s, "energy": noise_e,
+        },
+        "interval": {
+            "coverage": COVERAGE,
+            "log_sigma": _interval_factors(cv, inferred, is_conductivity=True),
+            "ea_ev": _interval_factors(cv, inferred, is_conductivity=False),
+        },
+        "domain": _domain(rows, [family_of_sample(s) for s in rows.samples], cv),
+        "protocol": f"{N_FOLDS} folds grouped by paper, {len(cv.seeds)} shuffles, hyperparameters tuned inside each fold",
+        "scores": [asdict(row) for row in scores],
+    }  # fmt: skip
+
+
+def strength_card(factor: float, scores: Sequence[ScoreRow], n_rows: int, n_papers: int) -> dict[str, Any]:
+    """Return the card of the strength model, without the hashes of its files."""
+    return {
+        "name": "strength",
+        "title": "Mechanical strength of ceramic and pore-filled electrolytes",
+        "version": __version__,
+        "data_hash": data_hash("literature"),
+        "n_rows": n_rows,
+        "n_papers": n_papers,
+        "features": list(STRENGTH_FEATURES),
+        "noise_variance": PAPER_SD**2 + WITHIN_SD**2,
+        "unseen_family_variance": UNSEEN_FAMILY_SD**2,
+        "interval": {"coverage": COVERAGE, "log_strength": factor},
+        "protocol": f"{N_FOLDS} folds grouped by paper",
+        "scores": [asdict(row) for row in scores],
+    }
+
+
+def promote(cv: CrossValidation, rows: Rows, strength: tuple[list[ScoreRow], float], folder: Path) -> None:
+    """Fit on every row, export to ONNX and write the cards.
+
+    Args:
+        cv: Cross-validation with hyperparameters tuned inside each fold; calibrates the intervals.
+        rows: What `training_rows` returns.
+        strength: What `cross_validate_strength` returns.
+        folder: The folder that gets ``conductivity/`` and ``strength/``.
+    """
+    model = fit_conductivity(rows)
+    roots = np.unique(np.sqrt(rows.features[:, BLOCKS["fraction"]]).astype(np.float32), axis=0)
+    domain = io.BytesIO()
+    np.savez(domain, fractions=roots)
+    scores = score_table(cv)
+    card = conductivity_card(model, rows, cv, scores)
+    files = {
+        "process.onnx": process_graph(model).SerializeToString(),
+        "trees.onnx": trees_graph(model.trees).SerializeToString(),
+        "domain.npz": domain.getvalue(),
+    }
+    write_model(folder / "conductivity", files, card, card_text(card, CONDUCTIVITY_TEXT))
+    samples, terms, log_strength = strength_observations()
+    groups = [s.group_id for s in samples]
+    law = fit_strength(terms, log_strength, groups)
+    table, factor = strength
+    strength_model = strength_card(factor, table, len(samples), len(set(groups)))
+    law_file = {"law.onnx": strength_graph(law).SerializeToString()}
+    write_model(folder / "strength", law_file, strength_model, card_text(strength_model, STRENGTH_TEXT))
+
+
+CONDUCTIVITY_TEXT = """## Intended use
+Predicts log10 of the ionic conductivity at 25 °C and the activation energy of a sodium conductor from formula, phase and
+processing; the conductivity at any temperature follows from the two by σT = A·exp(-Ea/kT). For ranking what to make next.
+Not for: lithium or other mobile ions, polymer electrolytes without a ceramic, single interfaces, or replacing a measurement.
+
+## Model
+The mean, at 25 °C, of an exact Gaussian process over Arrhenius lines and of boosted trees (XGBoost) that share its slope.
+Intervals hold 90 %: the spread of the process, which widens away from data, times a conformal factor from papers left out
+(per family where it has at least 5 papers and 30 rows). Rows far from what all other papers say count less.
+
+## Known limits
+Repeated measurements of one composition in different papers differ by 0.45 decades (standard deviation); no model can be
+better than that on one sample. Processing is known for a third of the samples, porosity for a few. Families of few papers
+are said to be out of domain. Bulk and total conductivities are told apart by one indicator only.
+"""
+
+STRENGTH_TEXT = """## Intended use
+Predicts the bending-like strength of oxide ceramics, bare or with pores filled by a polymer, for the thickness of a disc.
+Most measured samples are lithium analogues of NASICON; tests differ (three-point bending, ring on ring).
+For families without a measured sample the value is that of a typical oxide ceramic, with a wider interval.
+
+## Model
+A linear law of log10 strength: S0·exp(-bP) in porosity with a prior b = 5, terms for family, filled pores and second phase,
+papers as random effects. Boosted trees on the same terms and simple baselines stand beside it in the table.
+"""
+
+
+def card_text(card: Mapping[str, Any], text: str) -> str:
+    """Return a card for people: use, model, limits, and the score table."""
+    lines = [f"# {card['title']}", "", text, "## Data and protocol"]
+    lines.append(f"{card['n_rows']} rows of {card['n_papers']} papers, data {card['data_hash']}; {card['protocol']}.")
+    lines.append("Made by `nascreen train --promote`.")
+    lines += ["", "## Mean absolute error on papers left out", ""]
+    lines += ["| quantity | subset | model | error | ± over shuffles | rows | papers |", "|---|---|---|---|---|---|---|"]
+    lines += [
+        f"| {s['quantity']} | {s['subset']} | {s['model']} | {s['error']:.3f} | {s['spread']:.3f} | {s['n_rows']} "
+        f"| {s['n_papers']} |"
+        for s in card["scores"]
+    ]
+    lines += ["", "## Where it is worse than a lookup", "", *_worse_than_lookup(card["scores"]), ""]
+    return "\n".join(lines)
+
+
+def _worse_than_lookup(scores: Sequence[Mapping[str, Any]]) -> list[str]:
+    by_key: dict[tuple[str, str], dict[str, float]] = {}
+    for s in scores:
+        by_key.setdefault((s["quantity"], s["subset"]), {})[s["model"]] = s["error"]
+    found = []
+    for (quantity, subset), errors in by_key.items():
+        ours = errors.get("mean of both", errors.get("strength law", np.inf))
+        for lookup in ("family median", "nearest neighbour", "global median"):
+            if errors[lookup] < ours:
+                found.append(f"- {quantity}, {subset}: {lookup} {errors[lookup]:.3f} against {ours:.3f}")
+    return found or ["- Nowhere in this table."]

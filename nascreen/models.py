@@ -1,0 +1,331 @@
+"""Promoted models: load by hash, predict with intervals, say where trust ends.
+
+A promoted model is data: ONNX graphs and arrays in ``models/NAME/``, opened only after their sha256 equals the
+one in ``card.json``. Nothing here imports a training library.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nascreen.chemistry import SYMBOLS, family_of
+from nascreen.datasets import model_folder, verify_file
+from nascreen.errors import FormulaError, InputError, IntegrityError
+from nascreen.features import BLOCKS, chemistry_of, feature_matrix
+from nascreen.physics import BOLTZMANN_EV_K
+from nascreen.records import Sample, check_sample
+
+Array = NDArray[np.float64]
+
+ROOM_TEMPERATURE_C = 25.0
+REFERENCE_K = 298.15
+DECADES_PER_EV = 1 / (BOLTZMANN_EV_K * np.log(10))
+
+STRENGTH_FEATURES = ("intercept", "beta_alumina", "other_oxide", "pore_filled", "porosity", "reinforced")
+USUAL_POROSITY = 0.06
+FILLERS = ("epoxy", "resin")
+STRENGTH_FAMILIES = ("nasicon", "beta_alumina", "oxide_other", "silicate")
+
+
+def _session(path: Path) -> Any:  # noqa: ANN401
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(3)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 2
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+
+
+def load_card(folder: Path) -> dict[str, Any]:
+    """Return the card of a promoted model after checking every file that it lists.
+
+    Args:
+        folder: Folder of the model, which holds ``card.json``.
+
+    Raises:
+        IntegrityError: If the card is missing, or a file is missing or differs from its sha256.
+    """
+    try:
+        card: dict[str, Any] = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        files = dict(card["files"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise IntegrityError(
+            f"The card {folder.name}/card.json cannot be read ({type(error).__name__}); "
+            "restore the file that came with nascreen, or train again."
+        ) from error
+    for file_name, sha256 in files.items():
+        verify_file(folder / file_name, sha256)
+    return card
+
+
+@dataclass(frozen=True, eq=False)
+class Lines:
+    """Arrhenius lines of n samples with their uncertainty.
+
+    Attributes:
+        log_sigma_25: log10 of the conductivity at 25 °C in S/cm, shape (n,).
+        ea_ev: Activation energy in eV, shape (n,).
+        covariance: Posterior covariance of (A, E) as (AA, AE, EE), shape (n, 3).
+        family: Family of each sample.
+    """
+
+    log_sigma_25: Array
+    ea_ev: Array
+    covariance: Array
+    family: tuple[str, ...]
+
+
+class ConductivityModel:
+    """The promoted model of conductivity and activation energy: a Gaussian process and boosted trees."""
+
+    def __init__(self, folder: Path) -> None:
+        """Load the model from its folder; see `load_card` for what is refused."""
+        self.card = load_card(folder)
+        self._process = _session(folder / "process.onnx")
+        self._trees = _session(folder / "trees.onnx")
+        with np.load(folder / "domain.npz", allow_pickle=False) as arrays:
+            self.known_fractions: Array = arrays["fractions"].astype(np.float64)
+
+    def lines(self, features: Array) -> Lines:
+        """Predict the Arrhenius line of each row of a feature matrix of shape (n, f)."""
+        latent, reduction = self._process.run(None, {"features": features})
+        at_25 = latent[:, 0] - latent[:, 1] * DECADES_PER_EV / REFERENCE_K
+        (by_trees,) = self._trees.run(None, {"features": features.astype(np.float32)})
+        prior = np.array(self.card["prior_variance"])
+        unknown_phase = features[:, BLOCKS["phase"]].sum(axis=1) == 0
+        variance = prior - np.outer(unknown_phase, np.array(self.card["phase_variance"])) - reduction
+        family = np.argmax(features[:, BLOCKS["family"]], axis=1)
+        names = self.card["families"]
+        return Lines((at_25 + by_trees[:, 0]) / 2, latent[:, 1], variance, tuple(names[i] for i in family))
+
+    def log_sigma(self, lines: Lines, temp_c: Array) -> tuple[Array, Array]:
+        """Return log10 σ and the half width of its 90 % interval at each temperature, shapes (n,)."""
+        kelvin = np.asarray(temp_c, dtype=np.float64) + 273.15
+        slope = DECADES_PER_EV * (1 / REFERENCE_K - 1 / kelvin)
+        centre = lines.log_sigma_25 + slope * lines.ea_ev - np.log10(kelvin / REFERENCE_K)
+        per_ev = -DECADES_PER_EV / kelvin
+        aa, ae, ee = lines.covariance.T
+        noise = self.card["noise_variance"]
+        variance = aa + 2 * per_ev * ae + per_ev**2 * ee
+        variance += noise["paper_prefactor"] + per_ev**2 * noise["paper_energy"] + noise["conductivity"]
+        return centre, self._half_width("log_sigma", lines, variance)
+
+    def ea(self, lines: Lines) -> tuple[Array, Array]:
+        """Return the activation energy in eV and the half width of its 90 % interval, shapes (n,)."""
+        noise = self.card["noise_variance"]
+        variance = lines.covariance[:, 2] + noise["paper_energy"] + noise["energy"]
+        return lines.ea_ev, self._half_width("ea_ev", lines, variance)
+
+    def _half_width(self, name: str, lines: Lines, variance: Array) -> Array:
+        factors = self.card["interval"][name]
+        per_row = np.array([factors["by_family"].get(f, factors["overall"]) for f in lines.family])
+        return np.asarray(per_row * np.sqrt(np.maximum(variance, 1e-6)))
+
+    def spread(self, half_width: Array) -> Array:
+        """Return the standard deviation of the normal that has this 90 % half width."""
+        return half_width / 1.6448536269514722
+
+    def distance(self, features: Array) -> Array:
+        """Return the distance of each composition to the nearest one learned from, 0 (known) to 1.41, shape (n,)."""
+        roots = np.sqrt(features[:, BLOCKS["fraction"]])
+        squares = (roots**2).sum(axis=1)[:, None] + (self.known_fractions**2).sum(axis=1) - 2 * (
+            roots @ self.known_fractions.T
+        )
+        return np.asarray(np.sqrt(np.maximum(squares.min(axis=1), 0)))
+
+
+def strength_features(sample: Sample, family: str) -> list[float]:
+    """Return the terms of the strength law for one sample, in the order of `STRENGTH_FEATURES`."""
+    porosity = sample.porosity_pct
+    if porosity is None and sample.rel_density_pct is not None:
+        porosity = 100 - sample.rel_density_pct
+    is_filled = sample.second_phase_role == "pore_filler" or any(f in sample.second_phase.lower() for f in FILLERS)
+    return [
+        1.0,
+        float(family == "beta_alumina"),
+        float(family in {"oxide_other", "silicate"}),
+        float(is_filled),
+        0.0 if porosity is None else porosity / 100 - USUAL_POROSITY,
+        float(bool(sample.second_phase) and not is_filled),
+    ]
+
+
+class StrengthModel:
+    """The promoted model of mechanical strength: a strength–porosity law with family and filler terms."""
+
+    def __init__(self, folder: Path) -> None:
+        """Load the model from its folder; see `load_card` for what is refused."""
+        self.card = load_card(folder)
+        self._law = _session(folder / "law.onnx")
+
+    def log_strength(self, samples: Sequence[Sample], families: Sequence[str]) -> tuple[Array, Array]:
+        """Return log10 of strength in MPa and the half width of its 90 % interval, shapes (n,)."""
+        terms = np.array([strength_features(s, f) for s, f in zip(samples, families, strict=True)], dtype=np.float64)
+        mean, variance = self._law.run(None, {"features": terms.reshape(-1, len(STRENGTH_FEATURES))})
+        unseen = np.array([f not in STRENGTH_FAMILIES for f in families])
+        total = variance[:, 0] + self.card["noise_variance"] + unseen * self.card["unseen_family_variance"]
+        return mean[:, 0], self.card["interval"]["log_strength"] * np.sqrt(total)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What is predicted for one sample; every interval holds 90 %.
+
+    Attributes:
+        sample: The sample, with its temperature filled in.
+        conductivity_s_cm: Conductivity in S/cm at the sample's temperature, with ``_lo`` and ``_hi``.
+        ea_ev: Activation energy in eV, of the σT form.
+        strength_mpa: Strength in MPa.
+        conductivity_25_s_cm: Conductivity at 25 °C, on the same line.
+        in_domain: False where the models have not earned trust.
+        domain_note: Why, in words; also notes that do not lessen trust.
+        family: Family of electrolytes.
+        distance: Distance to the nearest composition learned from.
+    """
+
+    sample: Sample
+    conductivity_s_cm: float
+    conductivity_lo: float
+    conductivity_hi: float
+    ea_ev: float
+    ea_lo: float
+    ea_hi: float
+    strength_mpa: float
+    strength_lo: float
+    strength_hi: float
+    conductivity_25_s_cm: float
+    in_domain: bool
+    domain_note: str
+    family: str
+    distance: float
+
+
+@dataclass(frozen=True, eq=False)
+class Models:
+    """The promoted models together."""
+
+    conductivity: ConductivityModel
+    strength: StrengthModel
+
+    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
+        """Predict every property of each sample.
+
+        Args:
+            samples: Samples with a sodium-containing formula; a missing temperature means 25 °C.
+
+        Returns:
+            One prediction per sample.
+
+        Raises:
+            InputError: If a formula cannot be used or a quantity is out of bounds.
+        """
+        if not samples:
+            return []
+        for sample in samples:
+            require_usable(sample)
+        features = feature_matrix(samples)
+        lines = self.conductivity.lines(features)
+        temp_c = np.array([ROOM_TEMPERATURE_C if s.meas_temp_c is None else s.meas_temp_c for s in samples])
+        log_sigma, log_half = self.conductivity.log_sigma(lines, temp_c)
+        ea, ea_half = self.conductivity.ea(lines)
+        log_strength, strength_half = self.strength.log_strength(samples, lines.family)
+        distances = self.conductivity.distance(features)
+        out = []
+        for i, sample in enumerate(samples):
+            trusted, note = self._domain(sample, lines.family[i], float(distances[i]), float(temp_c[i]))
+            out.append(
+                Prediction(
+                    sample,
+                    *_around(log_sigma[i], log_half[i]),
+                    float(ea[i]), max(float(ea[i] - ea_half[i]), 0.0), float(ea[i] + ea_half[i]),
+                    *_around(log_strength[i], strength_half[i]),
+                    float(10 ** lines.log_sigma_25[i]), trusted, note, lines.family[i], float(distances[i]),
+                )
+            )  # fmt: skip
+        return out
+
+    def _domain(self, sample: Sample, family: str, distance: float, temp_c: float) -> tuple[bool, str]:
+        doubts = domain_doubts(sample, family, distance, temp_c, self.conductivity.card["domain"])
+        balance = chemistry_of(sample.formula).balance
+        notes = []
+        if balance.is_balanced is False:
+            doubts.insert(0, f"not charge balanced: {balance.note}")
+        elif balance.note:
+            notes.append(balance.note)
+        if family not in STRENGTH_FAMILIES:
+            notes.append(f"no measured strength of family {family}: the strength is that of a typical oxide ceramic")
+        return not doubts, "; ".join([*doubts, *notes])
+
+
+def _around(log_value: float, log_half: float) -> tuple[float, float, float]:
+    return float(10**log_value), float(10 ** (log_value - log_half)), float(10 ** (log_value + log_half))
+
+
+def require_usable(sample: Sample) -> None:
+    """Refuse a sample that no model here can say anything of.
+
+    Raises:
+        InputError: If the formula is missing, unreadable or free of sodium, or a quantity is out of bounds.
+    """
+    if not sample.formula:
+        raise FormulaError("The formula is empty; give one such as 'Na3Zr2Si2PO12'.")
+    composition = chemistry_of(sample.formula).composition
+    if not composition.get("Na"):
+        raise InputError(f"The formula '{sample.formula[:60]}' holds no sodium; the models are of sodium conductors alone.")
+    check_sample(sample)
+
+
+def domain_doubts(
+    sample: Sample, family: str, distance: float, temp_c: float, domain: Mapping[str, Any]
+) -> list[str]:
+    """Return the reasons, in words, why a prediction has not earned trust; none where it has."""
+    composition = chemistry_of(sample.formula).composition
+    doubts = []
+    unknown = sorted(set(composition.amounts) - set(domain["elements"]), key=SYMBOLS.index)
+    if unknown:
+        doubts.append(f"never seen in the data: {', '.join(unknown)}")
+    n_papers = domain["papers_by_family"].get(family, 0)
+    if n_papers < domain["least_papers"]:
+        doubts.append(f"family {family} is known from {n_papers} paper{'s' * (n_papers != 1)} only")
+    if distance > domain["largest_distance"]:
+        doubts.append(
+            f"composition far from all data (distance {distance:.2f}, trusted up to {domain['largest_distance']:.2f})"
+        )
+    quantities = {"meas_temp_c": temp_c, "sinter_temp_c": sample.sinter_temp_c, "heat_temp_c": sample.heat_temp_c,
+                  "porosity_pct": sample.porosity_pct, "rel_density_pct": sample.rel_density_pct}  # fmt: skip
+    for name, value in quantities.items():
+        low, high = domain["ranges"][name]
+        if value is not None and not low <= value <= high:
+            doubts.append(f"{name} {value:g} is outside the {low:g} to {high:g} seen")
+    return doubts
+
+
+def models_in(folder: Path) -> Models:
+    """Load the models kept in a folder that holds ``conductivity/`` and ``strength/``."""
+    return Models(ConductivityModel(folder / "conductivity"), StrengthModel(folder / "strength"))
+
+
+@lru_cache(maxsize=1)
+def load_models() -> Models:
+    """Load the promoted models, once.
+
+    Raises:
+        IntegrityError: If a file is missing or is not the promised one.
+    """
+    return models_in(model_folder())
+
+
+def family_of_sample(sample: Sample) -> str:
+    """Return the family of a sample from its composition and phase."""
+    return family_of(chemistry_of(sample.formula).composition, sample.phase or None)
+
+

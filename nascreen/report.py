@@ -1,0 +1,941 @@
+"""Write the report of a run: one HTML page that needs no network, and the same numbers as CSV tables."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from nascreen.campaign import Batch, Suggestion
+from nascreen.chemistry import modifier_fraction
+from nascreen.features import chemistry_of
+from nascreen.models import REFERENCE_K, family_of_sample
+from nascreen.records import CENSORED_ORIGINS, Sample, cells_from_sample, citation
+from nascreen.screening import REFERENCE_STRENGTH_MPA, REFERENCE_THICKNESS_UM, Neighbour, Scored
+from nascreen.training import CrossValidation, ScoreRow, require
+
+N_RANKED_ON_PAGE = 20
+PROMOTED = "mean of both"
+BASELINES = ("nearest neighbour", "family median", "global median")
+
+MODEL_WORDS: Mapping[str, str] = {
+    PROMOTED: "Used in this report: mean of the two models below",
+    "gaussian process": "Gaussian process (interpolates smoothly between measured samples)",
+    "xgboost": "XGBoost (many small decision trees)",
+    "nearest neighbour": "Baseline: value of the most similar measured sample",
+    "family median": "Baseline: middle value of the family",
+    "global median": "Baseline: middle value of all samples",
+}
+
+DOMAIN_WORDS: Mapping[str, str] = {
+    "meas_temp_c": "measuring temperature (°C)",
+    "sinter_temp_c": "sintering temperature (°C)",
+    "heat_temp_c": "heat-treatment temperature (°C)",
+    "porosity_pct": "porosity (%)",
+    "rel_density_pct": "relative density (%)",
+}
+
+LIMITS: tuple[str, ...] = (
+    "Phase purity. A formula that balances can still decompose or leave a second phase; check the diffraction pattern "
+    "before the impedance.",
+    "What the tables do not record: powder source, particle and grain size, atmosphere, sodium loss in the furnace, "
+    "moisture, electrode and pressure of the impedance cell.",
+    "Stability against sodium metal or a cathode, the voltage window, electronic conductivity and cycling.",
+    "The porosity of a firing is what such temperatures usually leave. Measure yours: strength and conductivity both "
+    "depend on it.",
+    "Strength rests on few measurements, nearly all of oxide ceramics; for other families it is that of a typical "
+    "oxide ceramic.",
+    f"The thinnest disc is scaled from a single study: a ceramic of {REFERENCE_STRENGTH_MPA:g} MPa just carries the "
+    f"load of cell assembly at {REFERENCE_THICKNESS_UM:g} µm. Its resistance is that of the disc alone, without the "
+    "electrodes.",
+    "An interval of 90 % is expected to miss one sample in ten. Proposed samples are chosen because they look good, so "
+    "expect them to disappoint somewhat more often.",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class RunResult:
+    """Everything that a run reports.
+
+    Attributes:
+        cv: Out-of-fold predictions of the conductivity model.
+        scores: Lines of the score tables, strength included.
+        rankings: Title of a space to its candidates, best first.
+        batches: Title of a space to its proposed experiments.
+        measured: Measured samples, the background of the figures.
+        series: Na2S-B2S3 glasses over their Na2S fraction.
+        facts: What was run, as name and value.
+        neighbours: Measured samples near ranked candidates, beyond those that the batches name.
+    """
+
+    cv: CrossValidation
+    scores: Sequence[ScoreRow]
+    rankings: Mapping[str, Sequence[Scored]]
+    batches: Mapping[str, Batch]
+    measured: Sequence[Sample]
+    series: Sequence[Scored]
+    facts: Mapping[str, str]
+    neighbours: Mapping[Sample, Sequence[Neighbour]] = field(default_factory=dict)
+
+    @property
+    def titles(self) -> list[str]:
+        """Titles of the spaces, in order."""
+        return list(dict.fromkeys([*self.rankings, *self.batches]))
+
+    def near(self, sample: Sample) -> Sequence[Neighbour]:
+        """Return the measured neighbours known of a candidate, nearest first."""
+        if sample in self.neighbours:
+            return self.neighbours[sample]
+        suggestions = (s for batch in self.batches.values() for s in batch.suggestions)
+        return next((s.neighbours for s in suggestions if s.scored.sample == sample), ())
+
+
+def write_report(folder: Path, result: RunResult) -> Path:
+    """Write ``report.html``, ``ranking.csv``, ``batch.csv`` and ``scores.csv``.
+
+    Args:
+        folder: Where to; it is made if it is missing.
+        result: What to report.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        MissingExtraError: If plotly is not installed; nothing is written then.
+    """
+    page = _page(result)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_csv(folder / "ranking.csv", (*CANDIDATE_COLUMNS, *NEAREST_COLUMNS), _ranking_rows(result))
+    _write_csv(folder / "batch.csv", (*CANDIDATE_COLUMNS, *BATCH_COLUMNS), _batch_rows(result))
+    _write_csv(folder / "scores.csv", SCORE_COLUMNS, map(_score_cells, result.scores))
+    path = folder / "report.html"
+    path.write_text(page, encoding="utf-8", newline="\n")
+    return path
+
+
+# Tables for a spreadsheet.
+
+PROCESSING_COLUMNS = (
+    "phase", "synthesis", "press_mpa", "sinter_temp_c", "sinter_time_h", "heat_temp_c", "heat_time_h", "porosity_pct",
+    "second_phase", "second_phase_role",
+)  # fmt: skip
+PREDICTED_COLUMNS = (
+    "conductivity_s_cm", "conductivity_lo", "conductivity_hi", "ea_ev", "ea_lo", "ea_hi", "strength_mpa",
+    "strength_lo", "strength_hi", "thinnest_um", "resistance_ohm_cm2", "in_domain", "domain_note",
+)  # fmt: skip
+CANDIDATE_COLUMNS = ("space", "rank", "formula", "label", *PROCESSING_COLUMNS, *PREDICTED_COLUMNS)
+NEAREST_COLUMNS = ("nearest_formula", "nearest_distance", "nearest_citation")
+BATCH_COLUMNS = ("expected_improvement", "probability_of_improvement", "batch_gain", "reason", "neighbours")
+SCORE_COLUMNS = ("quantity", "subset", "model", "error", "spread", "n_rows", "n_papers")
+
+Cell = str | float | bool
+
+
+def _cell(value: Cell) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        # A spreadsheet runs a text that begins like this as a formula.
+        return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else value
+    return str(value) if isinstance(value, int) else f"{value:.4g}"
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Cell]]) -> None:
+    # The mark tells a spreadsheet that the text is UTF-8.
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_cell(row.get(name, "")) for name in columns] for row in rows)
+
+
+def _candidate_cells(title: str, rank: int, scored: Scored) -> dict[str, Cell]:
+    prediction, sample = scored.prediction, scored.sample
+    predicted = {name: getattr(prediction, name) for name in PREDICTED_COLUMNS if hasattr(prediction, name)}
+    return {
+        "space": title,
+        "rank": rank,
+        **cells_from_sample(sample, ("formula", "label", *PROCESSING_COLUMNS)),
+        **predicted,
+        "conductivity_s_cm": prediction.conductivity_25_s_cm,
+        "thinnest_um": scored.thinnest_um,
+        "resistance_ohm_cm2": scored.resistance_ohm_cm2,
+    }
+
+
+def _ranking_rows(result: RunResult) -> Iterable[dict[str, Cell]]:
+    for title, ranking in result.rankings.items():
+        for rank, scored in enumerate(ranking, start=1):
+            cells = _candidate_cells(title, rank, scored)
+            for near in result.near(scored.sample)[:1]:
+                values = (near.sample.formula, near.distance, near.citation)
+                cells.update(zip(NEAREST_COLUMNS, values, strict=True))
+            yield cells
+
+
+def _batch_rows(result: RunResult) -> Iterable[dict[str, Cell]]:
+    for title, batch in result.batches.items():
+        for rank, suggestion in enumerate(batch.suggestions, start=1):
+            yield {
+                **_candidate_cells(title, rank, suggestion.scored),
+                "expected_improvement": suggestion.expected_improvement,
+                "probability_of_improvement": suggestion.probability_of_improvement,
+                "batch_gain": suggestion.batch_gain,
+                "reason": suggestion.reason,
+                "neighbours": " | ".join(
+                    f"{n.sample.formula}, distance {n.distance:.2f}: {n.citation}" for n in suggestion.neighbours
+                ),
+            }
+
+
+def _score_cells(row: ScoreRow) -> dict[str, Cell]:
+    return {name: getattr(row, name) for name in SCORE_COLUMNS}
+
+
+# Words and numbers for people.
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_AMOUNT = re.compile(r"([A-Z][a-z]?|[)\]])(\d+(?:\.\d+)?)")
+_DOI = re.compile(r"doi:(10\.[^\s,;|]*[^\s,;|.)])")
+_E_NOTATION = re.compile(r"\b(\d+(?:\.\d+)?e[+-]\d+)\b")
+
+
+def _scientific(value: float) -> str:
+    """Return a number as chemists write it.
+
+    >>> _scientific(0.00143)
+    '1.4×10⁻³'
+    """
+    if not math.isfinite(value) or value == 0:
+        return "–" if value else "0"
+    mantissa, _, exponent = f"{value:.1e}".partition("e")
+    return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
+
+
+def _short(value: float) -> str:
+    """Return a number with two digits that count and no exponent.
+
+    >>> _short(113.7), _short(0.0524)
+    ('110', '0.052')
+    """
+    return f"{float(f'{value:.2g}'):g}" if math.isfinite(value) else "–"
+
+
+def _span(value: float, low: float, high: float, unit: str) -> str:
+    return f"{_short(value)} {unit} ({_short(low)} to {_short(high)})"
+
+
+def _formula(text: str) -> str:
+    """Return a formula, or text that holds some, as HTML with its amounts as subscripts.
+
+    >>> _formula("75 Na2S - 25 B2S3 <")
+    '75 Na<sub>2</sub>S - 25 B<sub>2</sub>S<sub>3</sub> &lt;'
+    """
+    return _AMOUNT.sub(r"\1<sub>\2</sub>", escape(text))
+
+
+def _cited(text: str) -> str:
+    """Return a citation as HTML, each DOI a link."""
+    return _linked(text, escape)
+
+
+def _prose(text: str) -> str:
+    """Return a sentence as HTML: formulas with subscripts, powers of ten, DOIs as links."""
+    for name, words in DOMAIN_WORDS.items():
+        text = text.replace(name, words)
+    return _linked(_E_NOTATION.sub(lambda m: _scientific(float(m[1])), text), _formula)
+
+
+def _linked(text: str, plain: Callable[[str], str]) -> str:
+    parts = _DOI.split(text)
+    out = [plain(parts[0])]
+    for doi, rest in zip(parts[1::2], parts[2::2], strict=True):
+        address = f"https://doi.org/{quote(doi, safe='/:;()._-')}"
+        out += [f'<a href="{escape(address)}" rel="noopener">doi:{escape(doi)}</a>', plain(rest)]
+    return "".join(out)
+
+
+def _word(name: str) -> str:
+    return name.replace("_", " ") or "unknown"
+
+
+def _heat(verb: str, temp_c: float | None, time_h: float | None) -> str:
+    if temp_c is None:
+        return ""
+    return f"{verb} {temp_c:g} °C" + ("" if time_h is None else f", {time_h:g} h")
+
+
+def _porosity(sample: Sample, *, is_filled: bool) -> str:
+    if sample.porosity_pct is not None:
+        pores = f"about {sample.porosity_pct:g} % pores"
+        return f"{pores} filled with {sample.second_phase or 'a filler'}" if is_filled else pores
+    if sample.second_phase:
+        return f"with {sample.second_phase}"
+    return "dense" if sample.phase == "crystalline" and sample.sinter_temp_c is not None else ""
+
+
+def processing_line(sample: Sample) -> str:
+    """Say in one line how a sample is made, as far as it is stated.
+
+    >>> processing_line(Sample(sinter_temp_c=1100, sinter_time_h=10, porosity_pct=10))
+    'sinter 1100 °C, 10 h; about 10 % pores'
+    """
+    is_filled = sample.second_phase_role == "pore_filler"
+    route = {"": "", "solid_state": "solid-state synthesis", "mechanochemical+anneal": "ball mill, then anneal"}
+    parts = [
+        route.get(sample.synthesis, _word(sample.synthesis)),
+        "" if sample.press_mpa is None else f"press at {sample.press_mpa:g} MPa",
+        _heat("sinter", sample.sinter_temp_c, sample.sinter_time_h),
+        "" if is_filled else _heat("heat at", sample.heat_temp_c, sample.heat_time_h),
+        _porosity(sample, is_filled=is_filled),
+        _heat("cure", sample.heat_temp_c, sample.heat_time_h) if is_filled else "",
+        _word(sample.phase) if sample.phase.startswith("glass") else "",
+    ]
+    return "; ".join(filter(None, parts))
+
+
+def _conductivity(scored: Scored) -> str:
+    p = scored.prediction
+    return f"{_scientific(p.conductivity_25_s_cm)} S/cm (90 %: {_interval(scored)})"
+
+
+def _interval(scored: Scored) -> str:
+    return f"{_scientific(scored.prediction.conductivity_lo)} to {_scientific(scored.prediction.conductivity_hi)}"
+
+
+def _verdict(scored: Scored) -> str:
+    prediction = scored.prediction
+    note = f": {prediction.domain_note}" if prediction.domain_note else ""
+    return f"like what was measured{note}" if prediction.in_domain else f"do not trust yet{note}"
+
+
+# The page, part by part.
+
+
+def _summary(result: RunResult) -> str:
+    sentences = []
+    for title in result.titles:
+        ranking, batch = result.rankings.get(title, ()), result.batches.get(title)
+        if not ranking:
+            sentences.append(f"<li><strong>{_formula(title)}:</strong> no candidate was ranked.</li>")
+            continue
+        best = ranking[0]
+        compared = "" if batch is None else f" Best measured, to compare: {_prose(batch.best)}."
+        sentences.append(
+            f"<li><strong>{_formula(title)}:</strong> ranked first is <strong>{_formula(best.sample.formula)}</strong> "
+            f"({_prose(processing_line(best.sample))}), predicted {_conductivity(best)} at 25 °C.{compared}</li>"
+        )
+    return (
+        f"<h1>What to make next</h1><p>Sodium solid electrolytes that are worth making, how to process them, and how "
+        f"sure the models are. An interval of 90 % holds nine new samples of ten.</p><ul>{''.join(sentences)}</ul>"
+        '<p>The same numbers as tables: <a href="ranking.csv">ranking.csv</a>, <a href="batch.csv">batch.csv</a>, '
+        '<a href="scores.csv">scores.csv</a>.</p>'
+    )
+
+
+def _proposals(result: RunResult) -> str:
+    parts = [
+        '<h2 id="next">Proposed next experiments</h2><p>Chosen together, so that each teaches something that the '
+        "others do not. The <em>expected gain</em> is the average by which a sample beats the best measured one "
+        "(counting zero where it does not); one decade is a factor of ten.</p>"
+    ]
+    for title, batch in result.batches.items():
+        aim = {"conductivity": "the highest conductivity at 25 °C", "resistance": "the disc of least resistance"}
+        parts.append(
+            f"<h3>{_formula(title)}</h3><p>Looking for {escape(aim.get(batch.objective, batch.objective))}. "
+            f"To beat: {_prose(batch.best)}.</p>"
+        )
+        cards = "".join(_card(i, s) for i, s in enumerate(batch.suggestions, start=1))
+        parts.append(f'<div class="cards">{cards}</div>' if cards else "<p>No experiment is proposed.</p>")
+    return "".join(parts if result.batches else [*parts, "<p>No experiment is proposed.</p>"])
+
+
+def _card(number: int, suggestion: Suggestion) -> str:
+    scored, p = suggestion.scored, suggestion.scored.prediction
+    gain = suggestion.expected_improvement
+    lines = {
+        "σ at 25 °C": _conductivity(scored),
+        "Activation energy": _span(p.ea_ev, p.ea_lo, p.ea_hi, "eV"),
+        "Strength": _span(p.strength_mpa, p.strength_lo, p.strength_hi, "MPa"),
+        "Thinnest disc": f"{_short(scored.thinnest_um)} µm, then {_short(scored.resistance_ohm_cm2)} Ω cm²",
+        "Expected gain": f"{gain:.2g} decades (a factor of {10**gain:.2f}); {suggestion.batch_gain:.2g} on top of the "
+        f"experiments before it; {100 * suggestion.probability_of_improvement:.0f} % chance to beat the best",
+    }
+    rows = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in lines.items())
+    label = f'<p class="label">{_formula(scored.sample.label)}</p>' if scored.sample.label else ""
+    note = f'<p class="note">{_prose(p.domain_note)}</p>' if p.domain_note else ""
+    near = "".join(map(_neighbour, suggestion.neighbours)) or "<li>none known</li>"
+    return (
+        f'<article class="card"><h4>{number}. {_formula(scored.sample.formula)}</h4>{label}'
+        f'<p class="how">{_prose(processing_line(scored.sample))}</p><dl>{rows}</dl>'
+        f"<p>{_prose(suggestion.reason)}</p>{note}"
+        f'<p class="near">Nearest measured samples <span>(distance 0: same composition; 1.41: nothing in common)</span>'
+        f"</p><ol>{near}</ol></article>"
+    )
+
+
+def _neighbour(near: Neighbour) -> str:
+    sample = near.sample
+    value = "conductivity not stated"
+    if sample.conductivity_s_cm is not None:
+        value = f"measured {_scientific(sample.conductivity_s_cm)} S/cm"
+        value += "" if sample.meas_temp_c is None else f" at {sample.meas_temp_c:g} °C"
+    parts = [value, _word(sample.phase) if sample.phase else "", _heat("sintered", sample.sinter_temp_c, None)]
+    made = "; ".join(filter(None, parts))
+    return (
+        f"<li><strong>{_formula(sample.formula)}</strong>, distance {near.distance:.2f}: {_prose(made)}. "
+        f"<cite>{_cited(near.citation)}</cite></li>"
+    )
+
+
+def _table(caption: str, header: Sequence[str], rows: Iterable[Sequence[str]], name: str) -> str:
+    """Return a table in a box that scrolls; header and cells are HTML, the first cell of a row names it."""
+    head = "".join(f'<th scope="col">{cell}</th>' for cell in header)
+    body = "".join(
+        f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>' for row in rows
+    )
+    return (
+        f'<div class="box" role="region" tabindex="0" aria-label="{escape(name)}"><table><caption>{caption}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+RANKING_HEADER = (
+    "Formula", "Rank", "How to make it", "σ at 25 °C<br>S/cm", "σ, 90 % interval<br>S/cm", "E<sub>a</sub><br>eV",
+    "Strength<br>MPa", "Resistance of thinnest disc<br>Ω cm²", "Can the models judge it?",
+)  # fmt: skip
+
+
+def _ranking_row(rank: int, scored: Scored) -> tuple[str, ...]:
+    p = scored.prediction
+    return (
+        f'<span class="formula">{_formula(scored.sample.formula)}</span>',
+        str(rank),
+        f'<span class="wide">{_prose(processing_line(scored.sample))}</span>',
+        _scientific(p.conductivity_25_s_cm),
+        _interval(scored),
+        f"{p.ea_ev:.2f} ({p.ea_lo:.2f} to {p.ea_hi:.2f})",
+        f"{_short(p.strength_mpa)} ({_short(p.strength_lo)} to {_short(p.strength_hi)})",
+        f"{_short(scored.resistance_ohm_cm2)} <small>at {_short(scored.thinnest_um)} µm</small>",
+        f'<span class="wide">{_prose(_verdict(scored))}</span>',
+    )
+
+
+def _rankings(result: RunResult) -> str:
+    parts = [
+        '<h2 id="ranking">Ranking</h2><p>σ is the ionic conductivity, E<sub>a</sub> the activation energy of σT against '
+        "1/T. Numbers in brackets hold nine new samples of ten.</p>"
+    ]
+    for title, ranking in result.rankings.items():
+        parts.append(f"<h3>{_formula(title)}</h3>")
+        if not ranking:
+            parts.append("<p>No candidate was ranked.</p>")
+            continue
+        shown = ranking[:N_RANKED_ON_PAGE]
+        rows = [_ranking_row(i, scored) for i, scored in enumerate(shown, start=1)]
+        caption = f"The best {len(shown)} of {len(ranking)} ranked candidates, predicted at 25 °C"
+        parts.append(_table(caption, RANKING_HEADER, rows, f"Ranking: {title}"))
+    return "".join(parts)
+
+
+def _by_subset(scores: Sequence[ScoreRow]) -> dict[tuple[str, str], dict[str, ScoreRow]]:
+    out: dict[tuple[str, str], dict[str, ScoreRow]] = {}
+    for row in scores:
+        out.setdefault((row.quantity, row.subset), {})[row.model] = row
+    return out
+
+
+def _promoted(rows: Mapping[str, ScoreRow]) -> ScoreRow | None:
+    models = [name for name in rows if name not in BASELINES]
+    return rows[PROMOTED] if PROMOTED in rows else rows[models[0]] if models else None
+
+
+def where_model_is_worse(scores: Sequence[ScoreRow]) -> list[str]:
+    """Name in words every quantity and family where a baseline errs less than the model does.
+
+    Args:
+        scores: Lines of the score tables.
+    """
+    out = []
+    for (quantity, subset), rows in _by_subset(scores).items():
+        model = _promoted(rows)
+        better = [rows[name] for name in BASELINES if model and name in rows and rows[name].error < model.error]
+        if model and better:
+            best = min(better, key=lambda row: row.error)
+            where = "all families together" if subset == "all" else _word(subset)
+            out.append(
+                f"{quantity}, {where} ({model.n_rows} rows of {model.n_papers} papers): the model is off by "
+                f"{model.error:.2f}, the {best.model} by {best.error:.2f}"
+            )
+    return out
+
+
+def _score_cell(row: ScoreRow | None) -> str:
+    return "–" if row is None else f"{row.error:.3f} <small>± {row.spread:.3f}</small>"
+
+
+def _models_of(scores: Sequence[ScoreRow]) -> list[str]:
+    found = list(dict.fromkeys(row.model for row in scores))
+    return sorted(found, key=lambda name: BASELINES.index(name) + 1 if name in BASELINES else 0)
+
+
+def _overall_scores(scores: Sequence[ScoreRow]) -> str:
+    overall = {quantity: rows for (quantity, subset), rows in _by_subset(scores).items() if subset == "all"}
+    sizes = {quantity: next(iter(rows.values())) for quantity, rows in overall.items()}
+    header = ["Model"] + [
+        f"{escape(q)}<br><small>{row.n_rows} rows, {row.n_papers} papers</small>" for q, row in sizes.items()
+    ]
+    models = [name for name in _models_of(scores) if any(name in rows for rows in overall.values())]
+    table = [
+        [
+            f'<span class="wide">{escape(MODEL_WORDS.get(name, name))}</span>',
+            *(_score_cell(r.get(name)) for r in overall.values()),
+        ]
+        for name in models
+    ]
+    return _table("Mean error on papers that the model has not seen; less is better", header, table, "Errors overall")
+
+
+def _family_scores(scores: Sequence[ScoreRow]) -> str:
+    models = _models_of(scores)
+    rows = []
+    for (quantity, subset), found in _by_subset(scores).items():
+        if subset != "all":
+            size = next(iter(found.values()))
+            cells = [_score_cell(found.get(name)) for name in models]
+            rows.append([_word(escape(subset)), escape(quantity), f"{size.n_rows}", f"{size.n_papers}", *cells])
+    header = ["Family", "Quantity", "Rows", "Papers", *(escape(name) for name in models)]
+    table = _table("Mean error by family; less is better", header, rows, "Errors by family")
+    return f"<details><summary>Errors by family of electrolytes</summary>{table}</details>" if rows else ""
+
+
+def _certainty(result: RunResult) -> str:
+    worse = where_model_is_worse(result.scores)
+    found = (
+        f"<p>Where a simple baseline does better than the model, so trust it least there:</p>"
+        f"<ul>{''.join(f'<li>{_prose(line)}.</li>' for line in worse)}</ul>"
+        if worse
+        else "<p>The model errs less than every baseline in every line of these tables.</p>"
+    )
+    return (
+        '<h2 id="sure">How sure</h2><p>The models were tested on papers they had not seen: rows of one paper never stand '
+        "on both sides of a split. An error of 0.3 in log<sub>10</sub> σ means off by a factor of 2, of 0.5 by a factor "
+        "of 3, of 1 by a factor of 10. The number after ± is how much the error changes when the papers are dealt anew. "
+        "A model is worth using where it errs less than the baselines below it.</p>"
+        f"{_overall_scores(result.scores)}{found}{_family_scores(result.scores)}"
+    )
+
+
+def _facts(result: RunResult) -> str:
+    rows = [(escape(name), escape(value)) for name, value in result.facts.items()]
+    table = _table("This run", ("Fact", "Value"), rows, "Facts of this run")
+    limits = "".join(f"<li>{escape(limit)}</li>" for limit in LIMITS)
+    return f'<h2 id="limits">Facts and limits</h2>{table}<h3>What the model does not know</h3><ul>{limits}</ul>'
+
+
+# Figures. One grey that reads on white and on black serves all lines; the page sets the colour of the text.
+
+PALETTE = ("#4c78a8", "#e8973a", "#4f9d69", "#8f6bb3", "#3fa7b5", "#a9744f", "#c9a227")
+OTHER_COLOUR = "#8b929a"
+ACCENT = "#e0314b"
+CANDIDATE_SYMBOLS = ("diamond", "star", "cross", "square")
+NEAR_ROOM_C = (15.0, 35.0)
+GLASS_TABLE_FAMILIES = ("sulfide", "halosulfide")
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure of the page: its identifier, title, what it shows in words, and plotly's JSON."""
+
+    name: str
+    title: str
+    caption: str
+    json: str
+
+
+def _family(sample: Sample) -> str:
+    # The glass table names its families more coarsely than the literature does.
+    return family_of_sample(sample) if sample.family in GLASS_TABLE_FAMILIES and sample.formula else sample.family
+
+
+def _hover(sample: Sample, *more: str) -> str:
+    source = citation(sample) if sample.paper_id or sample.doi or sample.title else ""
+    lines = [
+        _formula(sample.formula or sample.label),
+        _formula(processing_line(sample)),
+        *map(escape, more),
+        escape(source),
+    ]
+    return "<br>".join(filter(None, lines))
+
+
+def _measured_text(sample: Sample) -> str:
+    sigma = "" if sample.conductivity_s_cm is None else f"measured {_scientific(sample.conductivity_s_cm)} S/cm"
+    return sigma if sample.meas_temp_c is None else f"{sigma} at {sample.meas_temp_c:g} °C"
+
+
+def family_colours(samples: Iterable[Sample]) -> dict[str, str]:
+    """Give the most frequent families a colour each, the same in every figure.
+
+    Args:
+        samples: The samples of all figures.
+    """
+    common = [name for name, _ in Counter(map(_family, samples)).most_common(len(PALETTE)) if name]
+    return dict(zip(common, PALETTE, strict=False))
+
+
+def _by_family(samples: Sequence[Sample], colours: Mapping[str, str]) -> dict[str, list[int]]:
+    """Return the rows of each coloured family, the others together last."""
+    out: dict[str, list[int]] = {name: [] for name in (*colours, "")}
+    for i, sample in enumerate(samples):
+        name = _family(sample)
+        out[name if name in colours else ""].append(i)
+    return {name: rows for name, rows in out.items() if rows}
+
+
+def _points(name: str, x: Sequence[float], y: Sequence[float], text: Sequence[str], **marker: object) -> Any:  # noqa: ANN401
+    go = require("plotly.graph_objects")
+    return go.Scatter(
+        name=name, x=x, y=y, text=text, mode="markers", hovertemplate="%{text}<extra></extra>",
+        marker={"size": 7, "opacity": 0.75, "line": {"width": 0}, **marker},
+    )  # fmt: skip
+
+
+def _line(name: str, x: Sequence[float], y: Sequence[float], dash: str = "solid", **more: object) -> Any:  # noqa: ANN401
+    go = require("plotly.graph_objects")
+    style = {"color": OTHER_COLOUR, "width": 1.5, "dash": dash}
+    return go.Scatter(name=name, x=x, y=y, mode="lines", line=style, hoverinfo="skip", **more)
+
+
+def _legend(title: str) -> str:
+    return _formula(title.partition(",")[0])
+
+
+def _candidate_points(candidates: Mapping[str, Sequence[Scored]], place: Callable[[Scored], float | None]) -> list[Any]:
+    """Return one trace per space, of the candidates that have a place on the x axis."""
+    traces = []
+    for i, (title, scored) in enumerate(candidates.items()):
+        drawn = [(x, s) for s in scored if (x := place(s)) is not None]
+        if drawn:
+            traces.append(
+                _points(
+                    f"candidates: {_legend(title)}",
+                    [x for x, _ in drawn],
+                    [s.prediction.conductivity_25_s_cm for _, s in drawn],
+                    [_hover(s.sample, f"predicted {_conductivity(s)}") for _, s in drawn],
+                    color=ACCENT, size=11, opacity=0.95, line={"width": 1, "color": "#ffffff"},
+                    symbol=CANDIDATE_SYMBOLS[i % len(CANDIDATE_SYMBOLS)],
+                )
+            )  # fmt: skip
+    return traces
+
+
+def _measured_points(
+    samples: Sequence[Sample], colours: Mapping[str, str], place: Callable[[Sample], float | None]
+) -> list[Any]:
+    """Return one trace per family, of the measured samples that have a place on the x axis."""
+    traces = []
+    for name, rows in _by_family(samples, colours).items():
+        drawn = [(x, samples[i]) for i in rows if (x := place(samples[i])) is not None]
+        if drawn:
+            traces.append(
+                _points(
+                    _word(name) if name else "other families",
+                    [x for x, _ in drawn],
+                    [s.conductivity_s_cm or 0 for _, s in drawn],
+                    [_hover(s, _measured_text(s)) for _, s in drawn],
+                    color=colours.get(name, OTHER_COLOUR),
+                )
+            )
+    return traces
+
+
+def _near_room(samples: Iterable[Sample]) -> list[Sample]:
+    low, high = NEAR_ROOM_C
+    return [
+        s
+        for s in samples
+        if s.meas_temp_c is not None
+        and low <= s.meas_temp_c <= high
+        and s.conductivity_s_cm
+        and s.value_origin not in CENSORED_ORIGINS
+    ]
+
+
+def _shown_candidates(result: RunResult) -> dict[str, list[Scored]]:
+    """Return the candidates that the page names, each once, by space."""
+    out = {}
+    for title in result.titles:
+        batch = result.batches.get(title)
+        named = [s.scored for s in batch.suggestions] if batch else []
+        named += result.rankings.get(title, ())[:N_RANKED_ON_PAGE]
+        out[title] = list({s.sample: s for s in named}.values())
+    return out
+
+
+def _log_axis(title: str, **more: object) -> dict[str, object]:
+    return {"title": {"text": title}, "type": "log", "exponentformat": "power", "showexponent": "all", **more}
+
+
+def _figure(name: str, title: str, caption: str, traces: Sequence[Any], x: object, y: object) -> Figure:
+    go = require("plotly.graph_objects")
+    axis = {"gridcolor": "rgba(139,146,154,0.25)", "zeroline": False, "linecolor": OTHER_COLOUR, "automargin": True}
+    layout = {
+        "template": "none", "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "xaxis": axis,
+        "yaxis": axis, "margin": {"l": 60, "r": 12, "t": 12, "b": 50}, "hoverlabel": {"align": "left"},
+        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
+    }  # fmt: skip
+    figure = go.Figure(data=list(traces), layout=layout)
+    figure.update_layout(xaxis=x, yaxis=y)
+    return Figure(name, title, caption, figure.to_json())
+
+
+def _parity_figure(result: RunResult, colours: Mapping[str, str]) -> Figure:
+    cv = result.cv
+    model = PROMOTED if PROMOTED in cv.predictions else next(iter(cv.predictions))
+    rows = [i for i in np.flatnonzero(cv.rows.is_conductivity) if cv.rows.samples[i].meas_temp_c is not None]
+    samples = [cv.rows.samples[i] for i in rows]
+    kelvin = np.array([s.meas_temp_c or 0.0 for s in samples]) + 273.15
+    shift = np.log10(kelvin / REFERENCE_K)
+    measured, predicted = cv.rows.targets[rows] - shift, cv.predictions[model][0][rows] - shift
+    texts = [
+        _hover(s, _measured_text(s), f"predicted {_scientific(float(10**p))} S/cm")
+        for s, p in zip(samples, predicted, strict=True)
+    ]
+    traces = []
+    for name, chosen in _by_family(samples, colours).items():
+        label, colour = _word(name) if name else "other families", colours.get(name, OTHER_COLOUR)
+        x, y = (10.0 ** measured[chosen]).tolist(), (10.0 ** predicted[chosen]).tolist()
+        traces.append(_points(label, x, y, [texts[i] for i in chosen], color=colour, size=6))
+    ends = [float(np.floor(measured.min(initial=-2))), float(np.ceil(measured.max(initial=-1)))]
+    lines = [_line("exact", [10.0**e for e in ends], [10.0**e for e in ends])]
+    for decades, label in ((1, "ten times off"), (-1, "ten times too low")):
+        y = [10.0 ** (e + decades) for e in ends]
+        lines.append(_line(label, [10.0**e for e in ends], y, "dash", showlegend=decades > 0))
+    caption = (
+        "Each point is a measured sample, predicted from other papers alone. On the full line the prediction is exact; "
+        "between the dashed lines it is off by less than a factor of ten."
+    )
+    step = {"dtick": 2} if ends[1] - ends[0] > 6 else {"dtick": 1}
+    x_axis, y_axis = _log_axis("Measured σ (S/cm)", **step), _log_axis("Predicted σ (S/cm)", **step)
+    return _figure("parity", "Predicted against measured", caption, [*lines, *traces], x_axis, y_axis)
+
+
+def _energy_figure(result: RunResult, colours: Mapping[str, str]) -> Figure:
+    traces = [
+        *_measured_points(_near_room(result.measured), colours, lambda s: s.ea_ev),
+        *_candidate_points(_shown_candidates(result), lambda s: s.prediction.ea_ev),
+    ]
+    caption = (
+        "The upper left is where a fast conductor stands: high conductivity, and little loss in the cold. Round points "
+        "were measured at 15 to 35 °C; red symbols are the candidates of this report."
+    )
+    axes = {"title": {"text": "Activation energy E<sub>a</sub> (eV)"}}, _log_axis("σ at 25 °C (S/cm)")
+    return _figure("energy", "Conductivity and activation energy", caption, traces, *axes)
+
+
+def _glass_points(measured: Sequence[Sample]) -> list[Any]:
+    traces = []
+    glasses = [
+        s
+        for s in _near_room(measured)
+        if s.formula
+        and s.phase.startswith("glass")
+        and set(chemistry_of(s.formula).composition.amounts) == {"Na", "B", "S"}
+    ]
+    for phase, colour, symbol in (("glass", PALETTE[0], "circle"), ("glass_ceramic", PALETTE[1], "square")):
+        drawn = [s for s in glasses if s.phase == phase and modifier_fraction(chemistry_of(s.formula).composition)]
+        x = [modifier_fraction(chemistry_of(s.formula).composition) or 0.0 for s in drawn]
+        y = [s.conductivity_s_cm or 0 for s in drawn]
+        if drawn:
+            text = [_hover(s, _measured_text(s)) for s in drawn]
+            traces.append(_points(f"measured {_word(phase)}", x, y, text, color=colour, size=9, symbol=symbol))
+    return traces
+
+
+def _series_figure(result: RunResult) -> Figure:
+    placed = [(modifier_fraction(chemistry_of(s.sample.formula).composition), s) for s in result.series]
+    series = sorted(((x, s) for x, s in placed if x is not None), key=lambda pair: pair[0])
+    x = [at for at, _ in series]
+    band = {"hoverinfo": "skip", "mode": "lines", "line": {"width": 0}}
+    low, centre, high = (
+        [float(getattr(s.prediction, name)) for _, s in series]
+        for name in ("conductivity_lo", "conductivity_25_s_cm", "conductivity_hi")
+    )
+    go = require("plotly.graph_objects")
+    traces = [
+        go.Scatter(x=x, y=low, showlegend=False, **band),
+        go.Scatter(x=x, y=high, name="90 % interval", fill="tonexty", fillcolor="rgba(224,49,75,0.16)", **band),
+        go.Scatter(
+            x=x, y=centre, name="predicted glass", mode="lines", line={"color": ACCENT, "width": 2},
+            text=[_hover(s.sample, f"predicted {_conductivity(s)}") for _, s in series],
+            hovertemplate="%{text}<extra></extra>",
+        ),
+    ]  # fmt: skip
+    caption = (
+        "How much sodium sulfide the glass should hold. The band holds nine of ten new samples; points were measured at "
+        "15 to 35 °C."
+    )
+    axes = (
+        {"title": {"text": "x in x Na<sub>2</sub>S · (1−x) B<sub>2</sub>S<sub>3</sub>"}},
+        _log_axis("σ at 25 °C (S/cm)"),
+    )
+    shown = [*(traces if series else []), *_glass_points(result.measured)]
+    return _figure("series", "Sodium sulfide in the glass", caption, shown, *axes)
+
+
+def _sintering_figure(result: RunResult) -> Figure:
+    measured = [s for s in _near_room(result.measured) if s.family == "nasicon"]
+    candidates = {
+        title: [s for s in scored if s.prediction.family == "nasicon"]
+        for title, scored in _shown_candidates(result).items()
+    }
+    traces = [
+        *_measured_points(measured, {"nasicon": PALETTE[0]}, lambda s: s.sinter_temp_c),
+        *_candidate_points(candidates, lambda s: s.sample.sinter_temp_c),
+    ]
+    caption = (
+        "NASICON alone. Round points were measured at 15 to 35 °C; red symbols are the candidates of this report. "
+        "Composition, time and density differ from point to point, so this is no curve of one material."
+    )
+    axes = {"title": {"text": "Sintering temperature (°C)"}}, _log_axis("σ at 25 °C (S/cm)")
+    return _figure("sintering", "Conductivity and sintering temperature", caption, traces, *axes)
+
+
+def _all_figures(result: RunResult) -> list[Figure]:
+    colours = family_colours([*_near_room(result.measured), *result.cv.rows.samples])
+    return [
+        _parity_figure(result, colours),
+        _energy_figure(result, colours),
+        _series_figure(result),
+        _sintering_figure(result),
+    ]
+
+
+def _script_json(text: str) -> str:
+    # Inside a script nothing but "<" can end it or begin a comment.
+    return text.replace("<", "\\u003c")
+
+
+def _figures(figures: Sequence[Figure]) -> str:
+    parts = ['<h2 id="figures">Figures</h2><p>Point at a symbol to see what it is and where it was reported.</p>']
+    for figure in figures:
+        label = escape(f"{figure.title}. {figure.caption}")
+        parts.append(
+            f'<h3>{escape(figure.title)}</h3><figure><div class="plot" id="{figure.name}" role="img" '
+            f'aria-label="{label}"></div><figcaption>{escape(figure.caption)}</figcaption></figure>'
+            f'<script type="application/json" id="{figure.name}-data">{_script_json(figure.json)}</script>'
+        )
+    return "".join(parts)
+
+
+# The page forbids itself the network, whatever its texts hold.
+_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1b2127; --quiet: #59636e; --paper: #fff; --panel: #f5f6f8; --rule: #d5dae0;
+  --link: #0b5cad; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e4e8ec; --quiet: #a3adb8; --paper: #14181d; --panel: #1d232a;
+  --rule: #38414b; --link: #7db8f5; } }
+* { box-sizing: border-box; }
+html { -webkit-text-size-adjust: 100%; }
+body { margin: 0 auto; max-width: 74rem; padding: 1rem 1rem 4rem; background: var(--paper); color: var(--ink);
+  font: 16px/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; overflow-wrap: anywhere; }
+h1 { font-size: 1.9rem; line-height: 1.2; margin: 1rem 0 .5rem; }
+h2 { font-size: 1.4rem; margin: 2.5rem 0 .5rem; padding-top: 1rem; border-top: 1px solid var(--rule); }
+h3 { font-size: 1.1rem; margin: 1.75rem 0 .5rem; }
+h4 { font-size: 1.1rem; margin: 0; }
+p, ul { max-width: 48rem; margin: .5rem 0; }
+ul, ol { padding-left: 1.25rem; }
+a { color: var(--link); }
+sub { line-height: 0; font-size: .75em; }
+nav a { display: inline-block; margin-right: 1rem; padding: .25rem 0; }
+.cards { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 22rem), 1fr)); }
+.card { background: var(--panel); border: 1px solid var(--rule); border-radius: 8px; padding: 1rem; }
+.card p { font-size: .9rem; }
+.card .label, .card .near span { color: var(--quiet); }
+.card .label { margin: 0; }
+.card .how { font-size: 1rem; font-weight: 600; }
+.card .near { font-weight: 600; margin-bottom: .25rem; }
+.card .near span { font-weight: 400; }
+.card ol { font-size: .85rem; margin: 0; }
+.card li { margin-bottom: .35rem; }
+.note { border-left: 3px solid var(--rule); padding-left: .6rem; color: var(--quiet); }
+dl { display: grid; grid-template-columns: 8.2rem 1fr; gap: .3rem .6rem; margin: .75rem 0; font-size: .9rem; }
+dt { color: var(--quiet); }
+dd { margin: 0; font-variant-numeric: tabular-nums; }
+.box { overflow-x: auto; border: 1px solid var(--rule); border-radius: 8px; margin: .5rem 0 1rem; }
+.box:focus-visible, a:focus-visible, summary:focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
+table { border-collapse: collapse; width: 100%; font-size: .85rem; font-variant-numeric: tabular-nums;
+  overflow-wrap: normal; }
+caption { text-align: left; padding: .6rem .75rem; color: var(--quiet); }
+th, td { text-align: left; vertical-align: top; padding: .45rem .75rem; border-top: 1px solid var(--rule);
+  white-space: nowrap; }
+thead th { background: var(--panel); vertical-align: bottom; }
+tbody th { font-weight: 600; }
+tbody tr:hover { background: var(--panel); }
+.wide { display: block; min-width: 13rem; max-width: 24rem; white-space: normal; }
+.formula { white-space: nowrap; }
+small { color: var(--quiet); font-size: .85em; font-weight: 400; }
+cite { font-style: normal; color: var(--quiet); }
+figure { margin: 0 0 1rem; }
+figcaption { color: var(--quiet); font-size: .9rem; max-width: 48rem; }
+.plot { width: 100%; height: 560px; }
+summary { cursor: pointer; padding: .5rem 0; }
+@media (max-width: 600px) { .plot { height: 620px; } h1 { font-size: 1.6rem; } dl { grid-template-columns: 6.4rem 1fr; } }
+"""
+
+_DRAW = """
+(function () {
+  var dark = window.matchMedia("(prefers-color-scheme: dark)");
+  function draw() {
+    var style = getComputedStyle(document.documentElement);
+    var ink = style.getPropertyValue("--ink").trim(), panel = style.getPropertyValue("--panel").trim();
+    document.querySelectorAll(".plot").forEach(function (box) {
+      var figure = JSON.parse(document.getElementById(box.id + "-data").textContent);
+      figure.layout.font = { color: ink, size: window.innerWidth < 600 ? 12 : 13, family: "system-ui, sans-serif" };
+      figure.layout.hoverlabel = { align: "left", bgcolor: panel, bordercolor: ink, font: { color: ink } };
+      Plotly.react(box, figure.data, figure.layout, { responsive: true, displaylogo: false,
+        modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] });
+    });
+  }
+  draw();
+  dark.addEventListener("change", draw);
+})();
+"""
+
+_NAVIGATION = (
+    '<nav aria-label="Parts of this page"><a href="#next">Next experiments</a><a href="#ranking">Ranking</a>'
+    '<a href="#figures">Figures</a><a href="#sure">How sure</a><a href="#limits">Facts and limits</a></nav>'
+)
+
+
+def _page(result: RunResult) -> str:
+    plotly_js = require("plotly.offline").get_plotlyjs()
+    body = "\n".join(
+        (
+            f"<header>{_summary(result)}{_NAVIGATION}</header><main>",
+            _proposals(result),
+            _rankings(result),
+            _figures(_all_figures(result)),
+            _certainty(result),
+            _facts(result),
+            "</main>",
+        )
+    )
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>What to make next – nascreen</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{body}\n"
+        f"<script>{plotly_js}</script>\n<script>{_DRAW}</script>\n</body>\n</html>\n"
+    )

@@ -1,0 +1,202 @@
+"""Tables of samples in, tables of predictions out: the contract of ``nascreen predict --csv``.
+
+The columns here are stable: inputs are those of the literature table (all but ``formula`` optional), outputs are
+`RESULT_COLUMNS`. A row that cannot be used keeps its place with the reason in ``error``.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from nascreen.errors import InputError, TableError, shown
+from nascreen.features import chemistry_of
+from nascreen.models import Models, Prediction, require_usable
+from nascreen.records import Sample, sample_from_cells
+
+CONDITION_COLUMNS: tuple[str, ...] = (
+    "formula", "phase", "structure", "synthesis", "sinter_temp_c", "sinter_time_h", "heat_temp_c", "heat_time_h",
+    "press_mpa", "rel_density_pct", "porosity_pct", "second_phase", "second_phase_wt_pct", "second_phase_role",
+    "meas_temp_c", "conductivity_kind",
+)  # fmt: skip
+ALIASES = {"sigma_kind": "conductivity_kind"}
+RESULT_COLUMNS: tuple[str, ...] = (
+    "conductivity_s_cm", "conductivity_lo", "conductivity_hi", "ea_ev", "ea_lo", "ea_hi", "strength_mpa",
+    "strength_lo", "strength_hi", "in_domain", "domain_note", "error",
+)  # fmt: skip
+
+MAX_BYTES = 50_000_000
+MAX_ROWS = 1_000_000
+MAX_COLUMNS = 256
+CHUNK = 1000
+
+
+def conditions_from_cells(cells: Mapping[str, str], *, strict: bool = False) -> Sample:
+    """Read formula and processing from a row; other columns are left aside.
+
+    Args:
+        cells: Column name to text.
+        strict: Refuse a formula that is not charge balanced.
+
+    Raises:
+        InputError: If the row cannot be used; the message says what is allowed.
+    """
+    known = {ALIASES.get(name, name): text for name, text in cells.items() if isinstance(name, str)}
+    sample = sample_from_cells({name: known[name] for name in CONDITION_COLUMNS if known.get(name)})
+    require_usable(sample)
+    if strict:
+        require_balanced(sample)
+    return sample
+
+
+def require_balanced(sample: Sample) -> None:
+    """Refuse a formula whose charge is known not to balance.
+
+    Raises:
+        InputError: With the charge and the sodium content that would balance it.
+    """
+    balance = chemistry_of(sample.formula).balance
+    if balance.is_balanced is False:
+        raise InputError(f"The formula {shown(sample.formula)} is not charge balanced: {balance.note}.")
+
+
+def result_values(prediction: Prediction) -> dict[str, float | bool | str]:
+    """Return a prediction as numbers, by the names of `RESULT_COLUMNS` less ``error``."""
+    numbers = {name: float(f"{getattr(prediction, name):.6g}") for name in RESULT_COLUMNS[:9]}
+    return {**numbers, "in_domain": prediction.in_domain, "domain_note": prediction.domain_note}
+
+
+def result_cells(prediction: Prediction) -> dict[str, str]:
+    """Write a prediction as the cells of `RESULT_COLUMNS`, numbers with six significant digits."""
+    cells = {name: f"{getattr(prediction, name):.6g}" for name in RESULT_COLUMNS[:9]}
+    return {**cells, "in_domain": "true" if prediction.in_domain else "false", "domain_note": prediction.domain_note,
+            "error": ""}  # fmt: skip
+
+
+def predict_cells(
+    rows: Sequence[Mapping[str, str]],
+    models: Models,
+    *,
+    strict: bool = False,
+    on_progress: Callable[[int], None] | None = None,
+) -> list[dict[str, str]]:
+    """Predict each row of cells; a row that cannot be used has its reason in ``error`` and no numbers.
+
+    Args:
+        rows: Column name to text, one mapping per row.
+        models: The promoted models.
+        strict: Refuse formulas that are not charge balanced.
+        on_progress: Called with the number of rows done.
+    """
+    out: list[dict[str, str]] = []
+    for start in range(0, len(rows), CHUNK):
+        out.extend(_predict_chunk(rows[start : start + CHUNK], models, strict=strict))
+        if on_progress:
+            on_progress(len(out))
+    return out
+
+
+def _predict_chunk(rows: Sequence[Mapping[str, str]], models: Models, *, strict: bool) -> list[dict[str, str]]:
+    samples: dict[int, Sample] = {}
+    errors: dict[int, str] = {}
+    for i, cells in enumerate(rows):
+        try:
+            samples[i] = conditions_from_cells(cells, strict=strict)
+        except InputError as error:
+            errors[i] = str(error)
+    predictions = dict(zip(samples, models.predict(list(samples.values())), strict=True))
+    empty = dict.fromkeys(RESULT_COLUMNS, "")
+    return [
+        result_cells(predictions[i]) if i in predictions else {**empty, "error": errors[i]} for i in range(len(rows))
+    ]
+
+
+def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Read a CSV of samples.
+
+    Args:
+        path: UTF-8 text (a byte-order mark is allowed), comma-separated, with a header that has ``formula``.
+
+    Returns:
+        The header and the rows.
+
+    Raises:
+        TableError: If the file cannot be read as such; the message names the row.
+    """
+    text = _text_of(path)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        _check_header(path, header)
+        rows = []
+        for cells in reader:
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                raise TableError(
+                    f"The table {shown(path.name)} has {len(cells)} cells in line {reader.line_num} where the header has "
+                    f"{len(header)}; correct that line."
+                )
+            rows.append(dict(zip(header, cells, strict=True)))
+    except csv.Error as error:
+        raise TableError(f"The table {shown(path.name)} cannot be read at line {reader.line_num}: {error}.") from error
+    if len(rows) > MAX_ROWS:
+        raise TableError(f"The table {shown(path.name)} has {len(rows)} rows; at most {MAX_ROWS} are read. Split it.")
+    return header, rows
+
+
+def _text_of(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise TableError(f"The table {shown(path.name)} is larger than {MAX_BYTES // 10**6} MB; split it.")
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise TableError(f"The table {shown(str(path))} cannot be opened: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise TableError(f"The table {shown(path.name)} is not UTF-8 text; save it as 'CSV UTF-8'.") from error
+
+
+def _check_header(path: Path, header: Sequence[str]) -> None:
+    if len(header) > MAX_COLUMNS:
+        raise TableError(f"The table {shown(path.name)} has {len(header)} columns; at most {MAX_COLUMNS} are read.")
+    if "formula" not in header:
+        hint = " It looks semicolon-separated; save it with commas." if len(header) == 1 and ";" in header[0] else ""
+        raise TableError(f"The table {shown(path.name)} has no column 'formula'; its first line must name it.{hint}")
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise TableError(f"The table {shown(path.name)} has the column {shown(twice[0])} twice; keep one.")
+
+
+def guarded(cell: str) -> str:
+    """Return a text cell so that no spreadsheet runs it as a formula."""
+    if cell and cell[0] in "=+-@\t\r\n" and not _is_number(cell):
+        return "'" + cell
+    return cell
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def write_table(path: Path, header: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
+    """Write rows as CSV, whole or not at all.
+
+    Raises:
+        TableError: If the file cannot be written.
+    """
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([guarded(name) for name in header])
+    writer.writerows([guarded(row.get(name, "")) for name in header] for row in rows)
+    scratch = path.with_name(path.name + ".part")
+    try:
+        scratch.write_text(buffer.getvalue(), encoding="utf-8", newline="")
+        scratch.replace(path)
+    except OSError as error:
+        raise TableError(f"The table {shown(str(path))} cannot be written: {error.strerror}.") from error

@@ -1,0 +1,85 @@
+"""Training runs in MLflow: a sqlite store on this machine, telemetry off."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from nascreen import __version__
+from nascreen.datasets import data_hash, model_folder
+from nascreen.training import ScoreRow, require
+
+EXPERIMENT = "nascreen"
+DATABASE = "mlflow.db"
+MODEL_CODE = Path(__file__).with_name("mlflow_model.py")
+
+
+def _mlflow() -> Any:  # noqa: ANN401
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    return require("mlflow")
+
+
+@contextmanager
+def tracked_run(name: str, parameters: Mapping[str, Any], folder: Path) -> Iterator[Any]:
+    """Open an MLflow run with the data hash and parameters logged.
+
+    Args:
+        name: Name of the run.
+        parameters: What the run was called with.
+        folder: Folder that holds the store ``mlflow.db`` and the artefacts; made if missing.
+
+    Yields:
+        The mlflow module, inside the run.
+    """
+    mlflow = _mlflow()
+    folder.mkdir(parents=True, exist_ok=True)
+    mlflow.set_tracking_uri(f"sqlite:///{(folder / DATABASE).resolve()}")
+    if mlflow.get_experiment_by_name(EXPERIMENT) is None:
+        mlflow.create_experiment(EXPERIMENT, artifact_location=(folder / "mlartifacts").resolve().as_uri())
+    mlflow.set_experiment(EXPERIMENT)
+    with mlflow.start_run(run_name=name):
+        mlflow.log_params({"nascreen": __version__, "data_hash": data_hash("literature", "glasses"), **parameters})
+        yield mlflow
+
+
+def log_scores(mlflow: Any, scores: Sequence[ScoreRow]) -> None:  # noqa: ANN401
+    """Log the overall errors as metrics and the whole table as an artefact."""
+    overall = [row for row in scores if row.subset == "all"]
+    mlflow.log_metrics({_metric_name(row): row.error for row in overall})
+    table = [asdict(row) for row in scores]
+    mlflow.log_table({key: [row[key] for row in table] for key in table[0]}, "scores.json")
+
+
+def _metric_name(row: ScoreRow) -> str:
+    quantity = {"log10 σ": "log_sigma", "log10 σ, 15–35 °C": "log_sigma_room", "Ea / eV": "ea_ev"}
+    return f"mae_{quantity.get(row.quantity, 'log_strength')}/{row.model.replace(' ', '_')}"
+
+
+def log_model(mlflow: Any) -> None:  # noqa: ANN401
+    """Log the promoted models as one pyfunc whose input is what a chemist types: formula and processing."""
+    models = require("mlflow.models")
+    types = require("mlflow.types")
+    pandas = require("pandas")
+    from nascreen.mlflow_model import INPUTS, OUTPUTS
+
+    signature = models.ModelSignature(
+        types.Schema([types.ColSpec(kind, name, required=name == "formula") for name, kind in INPUTS.items()]),
+        types.Schema([types.ColSpec(kind, name) for name, kind in OUTPUTS.items()]),
+    )
+    example = pandas.DataFrame(
+        {"formula": ["Na3Zr2Si2PO12", "Na3BS3"], "phase": ["crystalline", "glass"], "sinter_temp_c": [1200.0, None]}
+    )
+    mlflow.pyfunc.log_model(
+        name="model",
+        python_model=str(MODEL_CODE),
+        artifacts={"models": str(model_folder())},
+        signature=signature,
+        input_example=example,
+        pip_requirements=[f"nascreen=={__version__}", "pandas"],
+    )

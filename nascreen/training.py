@@ -1,0 +1,546 @@
+"""Fit, cross-validate and export the models; the only code that imports xgboost, scikit-learn or MLflow.
+
+Rows of one paper never stand on both sides of a split. What a fold fits, hyperparameters included, sees the
+training side alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nascreen import gaussian
+from nascreen.datasets import grouped_folds, load_table, sodium_conductivity_rows, sodium_ea_rows, strength_rows
+from nascreen.errors import MissingExtraError
+from nascreen.features import BLOCKS, chemistry_of, feature_matrix
+from nascreen.gaussian import Array, ArrheniusProcess, Inputs
+from nascreen.models import strength_features
+from nascreen.records import Sample
+
+N_FOLDS = 5
+N_TUNING_STEPS = 12
+COVERAGE = 0.90
+SPREAD_ROWS = 400
+
+TREE_SETTINGS: Mapping[str, Any] = {
+    "objective": "reg:absoluteerror",
+    "max_depth": 5,
+    "learning_rate": 0.04,
+    "subsample": 0.7,
+    "colsample_bytree": 0.3,
+    "tree_method": "hist",
+    "nthread": 2,
+}
+N_TREES = 500
+
+
+def require(module: str) -> Any:  # noqa: ANN401
+    """Import a training dependency, or say how to install it.
+
+    Raises:
+        MissingExtraError: If the module is not installed.
+    """
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"This command needs {module.split('.')[0]}, which is not installed; run: pip install 'nascreen[train]'"
+        ) from error
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Observations of Arrhenius lines, conductivities first or mixed with activation energies.
+
+    Attributes:
+        samples: One sample per row.
+        features: Shape (n, f), columns as in `nascreen.features.FEATURE_NAMES`.
+        coefficients: What each row observes of (A, E), shape (n, 2).
+        targets: log10(σ·T/298.15 K) or Ea in eV, shape (n,).
+        is_scored: Rows that count in a score table; the others only teach.
+    """
+
+    samples: Sequence[Sample]
+    features: Array
+    coefficients: Array
+    targets: Array
+    is_scored: NDArray[np.bool_]
+
+    @property
+    def groups(self) -> list[str]:
+        """Group of each row: texts that quote the same value are one group."""
+        return [s.group_id for s in self.samples]
+
+    @property
+    def is_conductivity(self) -> NDArray[np.bool_]:
+        """Which rows are conductivities."""
+        return np.asarray(self.coefficients[:, 0] != 0)
+
+    def take(self, rows: NDArray[Any]) -> Rows:
+        """Return the chosen rows, by index or mask."""
+        index = np.arange(len(self.samples))[rows]
+        return Rows(
+            [self.samples[i] for i in index],
+            self.features[index],
+            self.coefficients[index],
+            self.targets[index],
+            self.is_scored[index],
+        )
+
+
+def observations(conductivities: Sequence[Sample], energies: Sequence[Sample], *, is_scored: bool) -> Rows:
+    """Return conductivity rows followed by activation-energy rows as observations of Arrhenius lines."""
+    temp_c = np.array([s.meas_temp_c for s in conductivities], dtype=np.float64)
+    sigma = np.array([s.conductivity_s_cm for s in conductivities], dtype=np.float64)
+    samples = [*conductivities, *energies]
+    return Rows(
+        samples,
+        feature_matrix(samples),
+        np.vstack([gaussian.conductivity_coefficients(temp_c), gaussian.energy_coefficients(len(energies))]),
+        np.concatenate(
+            [gaussian.scaled_log_conductivity(sigma, temp_c), np.array([s.ea_ev for s in energies], dtype=np.float64)]
+        ),
+        np.full(len(samples), is_scored),
+    )
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Return several sets of observations as one."""
+    return Rows(
+        [s for part in parts for s in part.samples],
+        np.vstack([part.features for part in parts]),
+        np.vstack([part.coefficients for part in parts]),
+        np.concatenate([part.targets for part in parts]),
+        np.concatenate([part.is_scored for part in parts]),
+    )
+
+
+def literature_rows() -> Rows:
+    """Return the scored rows: sodium conductors with a formula, at every stated temperature, and their energies."""
+    table = load_table("literature")
+    return observations(sodium_conductivity_rows(table), sodium_ea_rows(table), is_scored=True)
+
+
+def chalcogenide_glass_rows() -> Rows:
+    """Return the sulfide and selenide glasses of the glass table, which teach and are not scored.
+
+    They carry the Na2S–B2S3 series over its sodium content. Suspect rows are left out, and one energy
+    per glass is kept.
+    """
+
+    def is_chalcogenide(sample: Sample) -> bool:
+        get = chemistry_of(sample.formula).composition.get
+        return get("Na") > 0 and max(get("S"), get("Se")) > get("O")
+
+    rows = [s for s in load_table("glasses") if s.quality == "ok" and is_chalcogenide(s)]
+    energies = {s.sample_id.rpartition("-")[0]: s for s in reversed(rows) if s.ea_ev is not None}
+    return observations(rows, list(energies.values()), is_scored=False)
+
+
+def training_rows() -> Rows:
+    """Return everything that the conductivity model learns from."""
+    return joined([literature_rows(), chalcogenide_glass_rows()])
+
+
+@dataclass(frozen=True, eq=False)
+class Scaler:
+    """Means and standard deviations of the standardised blocks."""
+
+    mean: Array
+    scale: Array
+
+    @classmethod
+    def fit(cls, features: Array) -> Scaler:
+        """Return the scaler of a feature matrix; fractions, family and phase are left as they are."""
+        with np.errstate(invalid="ignore"):
+            known = ~np.isnan(features)
+            n = np.maximum(known.sum(axis=0), 1)
+            mean = np.where(known, features, 0).sum(axis=0) / n
+            scale = np.sqrt(np.where(known, features - mean, 0).__pow__(2).sum(axis=0) / n)
+        return cls(mean, scale + 1e-9)
+
+    def inputs(self, features: Array) -> Inputs:
+        """Return the blocks that distances are taken on."""
+
+        def standard(name: str) -> Array:
+            block = BLOCKS[name]
+            z = (features[:, block] - self.mean[block]) / self.scale[block]
+            return np.asarray(np.clip(np.nan_to_num(z, nan=0.0), -4, 4), dtype=np.float64)
+
+        return Inputs(
+            family=features[:, BLOCKS["family"]],
+            fraction=np.sqrt(features[:, BLOCKS["fraction"]]),
+            field=standard("field"),
+            magpie=standard("magpie"),
+            processing=standard("processing"),
+            phase=features[:, BLOCKS["phase"]],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ConductivityModel:
+    """A Gaussian process over Arrhenius lines, and boosted trees that share its slope.
+
+    The trees see every conductivity brought to 25 °C along the process's own line for that sample; the
+    promoted prediction is the mean of the two at 25 °C, with the activation energy of the process.
+    """
+
+    process: ArrheniusProcess
+    scaler: Scaler
+    trees: Any
+
+    def lines(self, features: Array) -> dict[str, Array]:
+        """Return log10 σ(25 °C) and Ea of each sample by each model, arrays of shape (n, 2)."""
+        latent = self.process.predict(self.scaler.inputs(features))
+        by_process = np.column_stack(
+            [latent[:, 0] - latent[:, 1] * gaussian.DECADES_PER_EV / gaussian.REFERENCE_K, latent[:, 1]]
+        )
+        by_trees = by_process.copy()
+        by_trees[:, 0] = self.trees.inplace_predict(features.astype(np.float32))
+        return {"gaussian process": by_process, "xgboost": by_trees, "mean of both": (by_process + by_trees) / 2}
+
+    def variance(self, features: Array, coefficients: Array) -> Array:
+        """Return the posterior variance of one observation per sample, noise and paper effect included."""
+        inputs = self.scaler.inputs(features)
+        out = np.empty(len(features))
+        for start in range(0, len(features), 512):
+            rows = np.arange(start, min(start + 512, len(features)))
+            out[rows] = np.diag(self.process.joint_covariance(inputs[rows], coefficients[rows]))
+        paper_a, paper_e, noise_s, noise_e = np.exp(2 * self.process.parameters[-4:])
+        paper = paper_a * coefficients[:, 0] ** 2 + paper_e * coefficients[:, 1] ** 2
+        return out + paper + np.where(coefficients[:, 0] != 0, noise_s, noise_e)
+
+
+def line_to_observation(line: Array, coefficients: Array) -> Array:
+    """Return what each row would observe of lines (log10 σ(25 °C), Ea), shape (n,)."""
+    slope = coefficients[:, 1] + coefficients[:, 0] * gaussian.DECADES_PER_EV / gaussian.REFERENCE_K
+    return np.asarray(coefficients[:, 0] * line[:, 0] + slope * line[:, 1])
+
+
+def _codes(groups: Sequence[str]) -> NDArray[np.intp]:
+    place = {g: i for i, g in enumerate(dict.fromkeys(groups))}
+    return np.array([place[g] for g in groups], dtype=np.intp)
+
+
+def process_of(rows: Rows, scaler: Scaler, parameters: Array | None = None) -> ArrheniusProcess:
+    """Return the Gaussian process of the rows, its outliers weighed down.
+
+    Args:
+        rows: Observations.
+        scaler: Scaler of their features.
+        parameters: Logarithms of hyperparameters to keep; by default they are tuned.
+    """
+    start = gaussian.default_parameters() if parameters is None else parameters
+    inputs = scaler.inputs(rows.features)
+    process = ArrheniusProcess(start, inputs, rows.coefficients, rows.targets, _codes(rows.groups))
+    if parameters is None:
+        process = gaussian.tuned(process, N_TUNING_STEPS)
+    return gaussian.with_robust_weights(process)
+
+
+def fit_conductivity(rows: Rows, *, parameters: Array | None = None, seed: int = 0) -> ConductivityModel:
+    """Fit the conductivity model.
+
+    Args:
+        rows: Observations; nothing else is looked at.
+        parameters: Logarithms of hyperparameters to keep; by default they are tuned on ``rows``.
+        seed: Seed of the trees.
+
+    Returns:
+        The model.
+    """
+    scaler = Scaler.fit(rows.features)
+    process = process_of(rows, scaler, parameters)
+    return ConductivityModel(process, scaler, _fit_trees(process, scaler, rows, seed))
+
+
+def _fit_trees(process: ArrheniusProcess, scaler: Scaler, rows: Rows, seed: int) -> Any:  # noqa: ANN401
+    xgboost = require("xgboost")
+    mask = rows.is_conductivity
+    energy = process.predict(scaler.inputs(rows.features[mask]))[:, 1]
+    slope = rows.coefficients[mask, 1] + gaussian.DECADES_PER_EV / gaussian.REFERENCE_K
+    at_25 = rows.targets[mask] - slope * energy
+    data = xgboost.DMatrix(rows.features[mask].astype(np.float32), label=at_25)
+    return xgboost.train({**TREE_SETTINGS, "seed": seed}, data, N_TREES)
+
+
+@dataclass(frozen=True, eq=False)
+class CrossValidation:
+    """Out-of-fold predictions of every scored row.
+
+    Attributes:
+        rows: The scored rows.
+        seeds: Seeds of the shuffles of the groups.
+        predictions: By model, shape (n_seeds, n): what each row should have observed.
+        spreads: Predicted standard deviation, shape (n_seeds, n).
+        folds: Fold of each row, shape (n_seeds, n).
+    """
+
+    rows: Rows
+    seeds: tuple[int, ...]
+    predictions: Mapping[str, Array]
+    spreads: Array
+    folds: NDArray[np.intp]
+
+    def errors(self, model: str) -> Array:
+        """Return absolute errors, shape (n_seeds, n)."""
+        return np.abs(self.predictions[model] - self.rows.targets)
+
+
+def _family_medians(train: Rows, test: Rows) -> Array:
+    """Predict the median of the row's family among rows of the same kind, the global one where there is none."""
+    out = np.empty(len(test.samples))
+    for kind in (True, False):
+        in_train, in_test = train.is_conductivity == kind, test.is_conductivity == kind
+        values: dict[str, list[float]] = {}
+        for sample, target in zip(np.array(train.samples, dtype=object)[in_train], train.targets[in_train], strict=True):
+            values.setdefault(sample.family, []).append(target)
+        fallback = float(np.median(train.targets[in_train]))
+        out[in_test] = [
+            float(np.median(values[s.family])) if s.family in values else fallback
+            for s in np.array(test.samples, dtype=object)[in_test]
+        ]
+    return out
+
+
+def _nearest_neighbours(train: Rows, test: Rows) -> Array:
+    """Predict the value of the row nearest in composition and phase, then in 1/T, moved to T by its own Ea or 0.45 eV."""
+    columns = np.r_[np.arange(len(FEATURE_COLUMNS))[BLOCKS["fraction"]], np.arange(len(FEATURE_COLUMNS))[BLOCKS["phase"]]]
+    out = np.empty(len(test.samples))
+    for kind in (True, False):
+        a, b = np.flatnonzero(train.is_conductivity == kind), np.flatnonzero(test.is_conductivity == kind)
+        distance = gaussian.squared_distances(test.features[np.ix_(b, columns)], train.features[np.ix_(a, columns)])
+        gap = test.coefficients[b, 1][:, None] - train.coefficients[a, 1][None]
+        nearest = np.argmin(distance.round(9) + 1e-6 * np.abs(gap), axis=1)
+        energy = np.array([train.samples[a[j]].ea_ev or gaussian.MEAN_EA_EV for j in nearest])
+        out[b] = train.targets[a[nearest]] + gap[np.arange(len(b)), nearest] * energy * kind
+    return out
+
+
+FEATURE_COLUMNS = range(BLOCKS["phase"].stop)
+
+
+def _fold_of_each(rows: Rows, scored: NDArray[np.intp], folds: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the fold of every row: rows that only teach are in none, unless their group is scored elsewhere."""
+    by_group = {rows.samples[int(j)].group_id: int(fold) for j, fold in zip(scored, folds, strict=True)}
+    return np.array([by_group.get(s.group_id, -1) for s in rows.samples])
+
+
+def cross_validate(
+    rows: Rows,
+    seeds: Sequence[int] = (0, 1, 2),
+    *,
+    parameters: Array | None = None,
+    on_fold: Callable[[int, int], None] | None = None,
+) -> CrossValidation:
+    """Score the conductivity model and the baselines on papers they have not seen.
+
+    Args:
+        rows: What `training_rows` returns.
+        seeds: One shuffle of the groups each.
+        parameters: Hyperparameters to keep instead of tuning them in every fold.
+        on_fold: Called with (seed, fold) after each fold.
+
+    Returns:
+        Out-of-fold predictions.
+    """
+    scored = np.flatnonzero(rows.is_scored)
+    place = np.full(len(rows.samples), -1)
+    place[scored] = np.arange(len(scored))
+    names = ("mean of both", "gaussian process", "xgboost", "nearest neighbour", "family median", "global median")
+    predictions = {name: np.empty((len(seeds), len(scored))) for name in names}
+    spreads = np.empty((len(seeds), len(scored)))
+    folds = np.empty((len(seeds), len(scored)), dtype=np.intp)
+    for i, seed in enumerate(seeds):
+        folds[i] = grouped_folds([rows.samples[int(j)].group_id for j in scored], N_FOLDS, seed)
+        fold = _fold_of_each(rows, scored, folds[i])
+        for k in range(N_FOLDS):
+            test_rows = np.flatnonzero((fold == k) & rows.is_scored)
+            train, test = rows.take(fold != k), rows.take(test_rows)
+            model = fit_conductivity(train, parameters=parameters, seed=seed)
+            at = place[test_rows]
+            for name, line in model.lines(test.features).items():
+                predictions[name][i, at] = line_to_observation(line, test.coefficients)
+            spreads[i, at] = np.sqrt(model.variance(test.features, test.coefficients))
+            known = train.take(train.is_scored)
+            predictions["nearest neighbour"][i, at] = _nearest_neighbours(known, test)
+            predictions["family median"][i, at] = _family_medians(known, test)
+            for kind in (True, False):
+                mask = test.is_conductivity == kind
+                predictions["global median"][i, at[mask]] = np.median(known.targets[known.is_conductivity == kind])
+            if on_fold:
+                on_fold(seed, k)
+    return CrossValidation(rows.take(scored), tuple(seeds), predictions, spreads, folds)
+
+
+@dataclass(frozen=True, eq=False)
+class StrengthLaw:
+    """A linear law of log10 strength with a prior, papers as random effects.
+
+    The porosity term is the law S = S0·exp(-bP) of E. Ryshkewitch, J. Am. Ceram. Soc. 36, 65 (1953),
+    doi:10.1111/j.1151-2916.1953.tb12837.x, with b near 5.
+
+    Attributes:
+        coefficients: Posterior mean, shape (n_terms,).
+        covariance: Posterior covariance, shape (n_terms, n_terms).
+    """
+
+    coefficients: Array
+    covariance: Array
+
+
+STRENGTH_PRIOR_MEAN = np.array([1.9, 0.0, 0.0, 0.0, -5 / np.log(10), 0.0])
+STRENGTH_PRIOR_SD = np.array([0.5, 0.4, 0.4, 0.3, 0.8, 0.2])
+PAPER_SD = 0.20
+WITHIN_SD = 0.15
+UNSEEN_FAMILY_SD = 0.4
+
+
+def fit_strength(terms: Array, log_strength: Array, groups: Sequence[str]) -> StrengthLaw:
+    """Fit the strength law by generalised least squares with its prior.
+
+    Args:
+        terms: Shape (n, 6), columns as in `nascreen.models.STRENGTH_FEATURES`.
+        log_strength: log10 of strength in MPa, shape (n,).
+        groups: Group of each row.
+    """
+    codes = _codes(groups)
+    noise = PAPER_SD**2 * (codes[:, None] == codes[None]) + WITHIN_SD**2 * np.eye(len(codes))
+    weighted = np.linalg.solve(noise, terms)
+    precision = np.diag(STRENGTH_PRIOR_SD**-2.0) + terms.T @ weighted
+    covariance: Array = np.linalg.inv(precision).astype(np.float64)
+    shift = weighted.T @ (log_strength - terms @ STRENGTH_PRIOR_MEAN)
+    return StrengthLaw(STRENGTH_PRIOR_MEAN + covariance @ shift, covariance)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRow:
+    """One line of a score table: mean absolute error on unseen papers.
+
+    Attributes:
+        quantity: ``log10 σ`` (all temperatures), ``log10 σ, 15–35 °C``, ``Ea / eV`` or ``log10 strength``.
+        subset: ``all`` or the name of a family.
+        model: Model or baseline.
+        error: Mean absolute error, mean over seeds.
+        spread: Standard deviation over seeds.
+        n_rows: Rows scored.
+        n_papers: Groups of papers scored.
+    """
+
+    quantity: str
+    subset: str
+    model: str
+    error: float
+    spread: float
+    n_rows: int
+    n_papers: int
+
+
+def score_table(cv: CrossValidation, least_rows: int = 10) -> list[ScoreRow]:
+    """Return the errors of every model and baseline, overall and per family of at least ``least_rows`` rows."""
+    families = np.array([s.family for s in cv.rows.samples])
+    groups = np.array(cv.rows.groups)
+    temp_c = np.array([np.nan if s.meas_temp_c is None else s.meas_temp_c for s in cv.rows.samples])
+    is_sigma = cv.rows.is_conductivity
+    near_room = is_sigma & (temp_c >= 15) & (temp_c <= 35)
+    quantities = {"log10 σ": is_sigma, "log10 σ, 15–35 °C": near_room, "Ea / eV": ~is_sigma}
+    out = []
+    for quantity, mask in quantities.items():
+        subsets = {"all": mask}
+        names, counts = np.unique(families[mask], return_counts=True)
+        for i in np.argsort(-counts):
+            if counts[i] >= least_rows:
+                subsets[str(names[i])] = mask & (families == names[i])
+        for subset, rows in subsets.items():
+            for model in cv.predictions:
+                by_seed = cv.errors(model)[:, rows].mean(axis=1)
+                n_papers = len(set(groups[rows]))
+                out.append(
+                    ScoreRow(quantity, subset, model, float(by_seed.mean()), float(by_seed.std()), int(rows.sum()), n_papers)
+                )
+    return out
+
+
+def strength_observations() -> tuple[list[Sample], Array, Array]:
+    """Return the samples of known strength, the terms of the strength law (n, 6) and log10 of strength in MPa."""
+    samples = strength_rows(load_table("literature"))
+    terms = np.array([strength_features(s, s.family) for s in samples])
+    return samples, terms, np.log10([s.strength_mpa or np.nan for s in samples])
+
+
+STRENGTH_MODELS = ("strength law", "xgboost", "nearest neighbour", "family median", "global median")
+
+
+def _strength_predictions(train: StrengthRows, test: StrengthRows, seed: int) -> dict[str, Array]:
+    xgboost = require("xgboost")
+    law = fit_strength(train.terms, train.targets, [s.group_id for s in train.samples])
+    settings = {**TREE_SETTINGS, "max_depth": 2, "seed": seed, "colsample_bytree": 0.6}
+    trees = xgboost.train(settings, xgboost.DMatrix(train.terms, label=train.targets), 150)
+    families = np.array([s.family for s in train.samples])
+    overall = float(np.median(train.targets))
+    by_family = {f: float(np.median(train.targets[families == f])) for f in set(families)}
+    nearest = gaussian.squared_distances(test.terms, train.terms).argmin(axis=1)
+    return {
+        "strength law": test.terms @ law.coefficients,
+        "xgboost": np.asarray(trees.inplace_predict(test.terms), dtype=np.float64),
+        "nearest neighbour": train.targets[nearest],
+        "family median": np.array([by_family.get(s.family, overall) for s in test.samples]),
+        "global median": np.full(len(test.targets), overall),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class StrengthRows:
+    """Samples of known strength with the terms of the strength law and log10 of strength in MPa."""
+
+    samples: Sequence[Sample]
+    terms: Array
+    targets: Array
+
+    def take(self, rows: NDArray[Any]) -> StrengthRows:
+        """Return the chosen rows, by mask."""
+        return StrengthRows([self.samples[int(i)] for i in np.flatnonzero(rows)], self.terms[rows], self.targets[rows])
+
+
+def cross_validate_strength(seeds: Sequence[int] = (0, 1, 2)) -> tuple[list[ScoreRow], float]:
+    """Score the strength law, boosted trees and baselines on papers they have not seen.
+
+    Returns:
+        The score table, and the factor that turns the law's standard deviation into a 90 % half width.
+    """
+    rows = StrengthRows(*strength_observations())
+    groups = [s.group_id for s in rows.samples]
+    errors: dict[str, list[float]] = {name: [] for name in STRENGTH_MODELS}
+    scaled = []
+    for seed in seeds:
+        fold = np.array(grouped_folds(groups, N_FOLDS, seed))
+        found = {name: np.empty(len(groups)) for name in STRENGTH_MODELS}
+        for k in range(N_FOLDS):
+            train, test = rows.take(fold != k), rows.take(fold == k)
+            for name, values in _strength_predictions(train, test, seed).items():
+                found[name][fold == k] = values
+            law = fit_strength(train.terms, train.targets, [s.group_id for s in train.samples])
+            variance = np.einsum("ij,jk,ik->i", test.terms, law.covariance, test.terms) + PAPER_SD**2 + WITHIN_SD**2
+            scaled.append(np.abs(test.targets - test.terms @ law.coefficients) / np.sqrt(variance))
+        for name, values in found.items():
+            errors[name].append(float(np.abs(values - rows.targets).mean()))
+    table = [
+        ScoreRow("log10 strength", "all", name, float(np.mean(e)), float(np.std(e)), len(groups), len(set(groups)))
+        for name, e in errors.items()
+    ]
+    return table, conformal_factor(np.concatenate(scaled))
+
+
+def conformal_factor(scaled_errors: Array, coverage: float = COVERAGE) -> float:
+    """Return the split-conformal quantile of errors in units of the predicted standard deviation.
+
+    J. Lei et al., J. Am. Stat. Assoc. 113, 1094 (2018), doi:10.1080/01621459.2017.1307116.
+    """
+    n = len(scaled_errors)
+    return float(np.quantile(scaled_errors, min(1.0, np.ceil((n + 1) * coverage) / n), method="higher"))
