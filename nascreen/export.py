@@ -150,7 +150,7 @@ def process_graph(model: ConductivityModel) -> Any:  # noqa: ANN401
 
 
 def _write_reduction(graph: _Graph, process: ArrheniusProcess, kernels: Sequence[str]) -> None:
-    rows, inverse = gaussian.spread_basis(process, min(SPREAD_ROWS, len(process.targets)))
+    rows, inverse = gaussian.spread_basis(process, SPREAD_ROWS)
     index = graph.constant(rows, np.int64)
     near = [graph("Gather", kernel, index, axis=1) for kernel in kernels]
     whiten = graph.wide(inverse.T)
@@ -231,9 +231,9 @@ def _domain(rows: Rows, families: Sequence[str], cv: CrossValidation) -> dict[st
         counts.setdefault(family, set()).add(sample.group_id)
     elements = {s for sample in rows.samples for s in chemistry_of(sample.formula).composition.amounts}
     ranges = {}
-    for name in ("meas_temp_c", "sinter_temp_c", "heat_temp_c", "porosity_pct", "rel_density_pct"):
+    for name, margin in (("meas_temp_c", 25.0), ("sinter_temp_c", 25.0), ("heat_temp_c", 25.0), ("porosity_pct", 5.0)):
         values = [v for s in rows.samples if (v := getattr(s, name)) is not None]
-        ranges[name] = [min(values), max(values)]
+        ranges[name] = [min(values) - margin, max(values) + margin]
     return {
         "elements": sorted(elements, key=SYMBOLS.index),
         "papers_by_family": {name: len(papers) for name, papers in sorted(counts.items())},

@@ -183,7 +183,7 @@ class ArrheniusProcess:
         """Solve for the training rows."""
         if not len(self.weights):
             self.weights = np.ones(len(self.targets))
-        self._distances = _Distances.between(self.inputs, self.inputs)
+        self.distances = _Distances.between(self.inputs, self.inputs)
         self._same_paper = (self.groups[:, None] == self.groups[None]).astype(np.float64)
         self._solve()
 
@@ -213,14 +213,15 @@ class ArrheniusProcess:
             total += kernel * (a * a * by_a + e * e * by_e)
         return total
 
-    def _paper_covariance(self) -> Array:
+    def paper_covariance(self) -> Array:
+        """Return the covariance that rows of one paper share beyond their samples, shape (n, n)."""
         prefactor, energy = np.exp(2 * self.parameters[-4:-2])
         h = self.coefficients
         return np.asarray(self._same_paper * (prefactor * np.outer(h[:, 0], h[:, 0]) + energy * np.outer(h[:, 1], h[:, 1])))
 
     def _solve(self) -> None:
         h = self.coefficients
-        total = self.covariance(self._distances, h, h) + self._paper_covariance()
+        total = self.covariance(self.distances, h, h) + self.paper_covariance()
         total[np.diag_indices_from(total)] += self.noise_variance()
         self._factor = cho_factor(total, lower=True)
         self.dual = cho_solve(self._factor, self.residuals)
@@ -257,7 +258,7 @@ class ArrheniusProcess:
         return residual, variance
 
     def _gradient_matrices(self) -> list[Array]:
-        kernels, by_length = correlations(self.parameters, self._distances)
+        kernels, by_length = correlations(self.parameters, self.distances)
         prefactor, energy = amplitudes(self.parameters)
         h = self.coefficients
         by_a, by_e = np.outer(h[:, 0], h[:, 0]), np.outer(h[:, 1], h[:, 1])
@@ -366,7 +367,8 @@ def spread_basis(process: ArrheniusProcess, n_rows: int) -> tuple[NDArray[np.int
         of their covariance with noise. The variance from fewer rows is larger: the error is on the safe side.
     """
     h = process.coefficients
-    total = process.covariance(process._distances, h, h)
+    n_rows = min(n_rows, len(h))
+    total = process.covariance(process.distances, h, h)
     scale = np.sqrt(np.diag(total))
     correlation = total / np.outer(scale, scale)
     factor = np.zeros((n_rows, len(h)))
@@ -379,5 +381,20 @@ def spread_basis(process: ArrheniusProcess, n_rows: int) -> tuple[NDArray[np.int
         remaining = remaining - factor[step] ** 2
         remaining[pivot] = -np.inf
     square = np.ix_(rows, rows)
-    noisy = (total + process._paper_covariance())[square] + np.diag(process.noise_variance()[rows])
+    noisy = (total + process.paper_covariance())[square] + np.diag(process.noise_variance()[rows])
     return rows, np.asarray(solve_triangular(cholesky(noisy, lower=True), np.eye(n_rows), lower=True))
+
+
+def compact_variance(
+    process: ArrheniusProcess, basis: tuple[NDArray[np.intp], Array], inputs: Inputs, coefficients: Array
+) -> Array:
+    """Return the posterior variance of one linear functional per sample, from a basis of rows, shape (n,)."""
+    rows, inverse = basis
+    distances = _Distances.between(inputs, process.inputs[rows])
+    half = process.covariance(distances, coefficients, process.coefficients[rows]) @ inverse.T
+    prefactor, energy = amplitudes(process.parameters)
+    is_phase_known = inputs.phase.sum(axis=1)
+    prior_a = (prefactor[:-1] ** 2).sum() + prefactor[-1] ** 2 * is_phase_known
+    prior_e = (energy[:-1] ** 2).sum() + energy[-1] ** 2 * is_phase_known
+    prior = prior_a * coefficients[:, 0] ** 2 + prior_e * coefficients[:, 1] ** 2
+    return np.asarray(prior - (half**2).sum(axis=1))

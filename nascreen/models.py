@@ -300,10 +300,8 @@ def domain_doubts(
         doubts.append(
             f"composition far from all data (distance {distance:.2f}, trusted up to {domain['largest_distance']:.2f})"
         )
-    quantities = {"meas_temp_c": temp_c, "sinter_temp_c": sample.sinter_temp_c, "heat_temp_c": sample.heat_temp_c,
-                  "porosity_pct": sample.porosity_pct, "rel_density_pct": sample.rel_density_pct}  # fmt: skip
-    for name, value in quantities.items():
-        low, high = domain["ranges"][name]
+    for name, (low, high) in domain["ranges"].items():
+        value = temp_c if name == "meas_temp_c" else getattr(sample, name)
         if value is not None and not low <= value <= high:
             doubts.append(f"{name} {value:g} is outside the {low:g} to {high:g} seen")
     return doubts
