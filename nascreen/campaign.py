@@ -18,7 +18,7 @@ from nascreen.errors import RangeError, shown
 from nascreen.features import feature_matrix
 from nascreen.gaussian import ArrheniusProcess
 from nascreen.models import family_of_sample, load_models
-from nascreen.records import Sample, citation
+from nascreen.records import CENSORED_ORIGINS, Sample, citation, name_of
 from nascreen.screening import Neighbour, Scored, measured_samples, nearest
 from nascreen.training import Scaler, process_of, training_rows
 
@@ -28,6 +28,8 @@ POOL_SIZE = 500
 N_DRAWS = 1024
 OBJECTIVES = ("conductivity", "resistance")
 MAX_BATCH = 24
+CREDITED_GAIN = 0.5
+"""Gain in decades up to which an improvement counts: a normal posterior promises more than any solid delivers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ class Suggestion:
 
     Attributes:
         scored: The candidate with its predictions.
-        expected_improvement: Expected gain over the best measured, alone, in decades of the objective.
+        expected_improvement: Expected gain over the best measured, alone, in decades of the objective; at most
+            `CREDITED_GAIN` of a gain counts.
         probability_of_improvement: Probability that it beats the best measured.
         batch_gain: What it adds to the expected gain of the batch before it, in decades.
         neighbours: Nearest measured samples with their citation.
@@ -92,6 +95,13 @@ def log_expected_improvement(mean: Array, sd: Array, best: float) -> Array:
     return np.asarray(np.where(z > -1, near, far) + np.log(sd))
 
 
+def log_credited_improvement(mean: Array, sd: Array, best: float) -> Array:
+    """Return the logarithm of the expected improvement over ``best`` of which at most `CREDITED_GAIN` counts."""
+    low = log_expected_improvement(mean, sd, best)
+    high = log_expected_improvement(mean, sd, best + CREDITED_GAIN)
+    return np.asarray(low + np.log1p(-np.exp(np.minimum(high - low, -1e-12))))
+
+
 def literature_process() -> tuple[ArrheniusProcess, Scaler]:
     """Return the promoted Gaussian process with its training rows, for joint covariances."""
     card = load_models().conductivity.card
@@ -132,7 +142,8 @@ def best_measured(families: Sequence[str]) -> tuple[float, Sample]:
     rows = [
         s
         for s in samples
-        if s.value_origin != "cited"
+        if s.value_origin not in {"cited", *CENSORED_ORIGINS}
+        and s.conductivity_kind != "bulk"
         and s.meas_temp_c is not None
         and 15 <= s.meas_temp_c <= 35
         and family_of_sample(s) in families
@@ -147,7 +158,7 @@ def best_measured(families: Sequence[str]) -> tuple[float, Sample]:
 def _incumbent(scored: Sequence[Scored], objective: str) -> tuple[float, str]:
     families = sorted({s.prediction.family for s in scored})
     log_sigma, sample = best_measured(families)
-    text = f"{sample.conductivity_s_cm:.2g} S/cm at {sample.meas_temp_c:g} °C, {sample.formula} ({citation(sample)})"
+    text = f"{sample.conductivity_s_cm:.2g} S/cm at {sample.meas_temp_c:g} °C, {name_of(sample)} ({citation(sample)})"
     if objective == "conductivity":
         return log_sigma, text
     typical = float(np.median([np.log10(s.thinnest_um) for s in scored if not s.sample.second_phase] or [2.7]))
@@ -160,7 +171,8 @@ def suggest(
 ) -> Batch:
     """Choose a batch of experiments with the largest joint expected improvement.
 
-    Candidates are first ranked by their own expected improvement; the batch is then built greedily from
+    Improvements count up to half a decade, so that a candidate is not proposed for the width of its interval
+    alone. Candidates are first ranked by their own expected improvement; the batch is then built greedily from
     joint posterior draws (the one-shot Monte Carlo estimate of J. T. Wilson et al., arXiv:1805.10196), one
     per composition.
 
@@ -190,12 +202,12 @@ def suggest(
     covariance = _objective_covariance(pool, objective)
     sd = np.sqrt(np.maximum(np.diag(covariance), 1e-8))
     chosen, gains = _greedy(pool, _draws(mean, covariance, seed), best, n)
-    ei = np.exp(log_expected_improvement(mean, sd, best))
+    ei = np.exp(log_credited_improvement(mean, sd, best))
     neighbours = nearest([pool[i].sample for i in chosen], n_neighbours)
     suggestions = tuple(
         Suggestion(
             pool[i], float(ei[i]), float(np.exp(log_ndtr((mean[i] - best) / sd[i]))), gain, tuple(near),
-            _reason(pool[i], mean[i] - best, float(sd[i]), float(ei[i]), near),
+            _reason(mean[i] - best, float(sd[i]), float(ei[i]), near),
         )
         for i, gain, near in zip(chosen, gains, neighbours, strict=True)
     )  # fmt: skip
@@ -203,10 +215,10 @@ def suggest(
 
 
 def _pool(scored: Sequence[Scored], objective: str, best: float) -> list[Scored]:
-    """Keep the candidates of largest expected improvement by the model's own interval, the best of each composition first."""
+    """Keep the candidates of largest expected improvement by the interval, the best of each composition first."""
     mean = _objective(scored, objective)
     sd = np.array([np.log10(s.prediction.conductivity_hi / s.prediction.conductivity_s_cm) / 1.645 for s in scored])
-    order = np.argsort(-log_expected_improvement(mean, sd, best), kind="stable")
+    order = np.argsort(-log_credited_improvement(mean, sd, best), kind="stable")
     firsts: list[Scored] = []
     others: list[Scored] = []
     seen: set[str] = set()
@@ -225,6 +237,7 @@ def _draws(mean: Array, covariance: Array, seed: int) -> Array:
 
 def _greedy(pool: Sequence[Scored], draws: Array, best: float, n: int) -> tuple[list[int], list[float]]:
     reached = np.full(len(draws), best)
+    draws = np.minimum(draws, best + CREDITED_GAIN)
     chosen: list[int] = []
     gains: list[float] = []
     formulas = np.array([s.sample.formula for s in pool])
@@ -239,10 +252,12 @@ def _greedy(pool: Sequence[Scored], draws: Array, best: float, n: int) -> tuple[
     return chosen, gains
 
 
-def _reason(scored: Scored, lead: float, sd: float, ei: float, near: Sequence[Neighbour]) -> str:
+def _reason(lead: float, sd: float, ei: float, near: Sequence[Neighbour]) -> str:
     kind = "exploits: predicted to beat it" if lead > 0 else "explores: the gain lies in its uncertainty"
-    nearest_text = f"nearest measured {near[0].sample.formula} at distance {near[0].distance:.2f}" if near else "no neighbour"
+    nearest_text = (
+        f"nearest measured {name_of(near[0].sample)} at distance {near[0].distance:.2f}" if near else "no neighbour"
+    )
     return (
-        f"Predicted {abs(lead):.2f} decades {'above' if lead > 0 else 'below'} the best measured with a spread of {sd:.2f}; "
-        f"expected gain {ei:.3f} ({kind}); {nearest_text}."
+        f"Predicted {abs(lead):.2f} decades {'above' if lead > 0 else 'below'} the best measured "
+        f"with a spread of {sd:.2f}; expected gain {ei:.3f} ({kind}); {nearest_text}."
     )

@@ -23,7 +23,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="The measured data: what there is, and single rows with their citation.", no_args_is_help=True)
+data_app = typer.Typer(
+    help="The measured data: what there is, and single rows with their citation.", no_args_is_help=True
+)
 app.add_typer(data_app, name="data")
 
 OUT = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
@@ -106,12 +108,16 @@ def _prediction_text(p: Prediction) -> str:
     temp_c = 25.0 if p.sample.meas_temp_c is None else p.sample.meas_temp_c
     lines = [
         f"{p.sample.formula}  (family {p.family})",
-        f"  conductivity at {temp_c:g} °C  {p.conductivity_s_cm:.2e} S/cm   90 %: {p.conductivity_lo:.1e} to {p.conductivity_hi:.1e}",
+        f"  conductivity at {temp_c:g} °C  {p.conductivity_s_cm:.2e} S/cm   90 %: {_range(p)}",
         f"  activation energy      {p.ea_ev:.3f} eV         90 %: {p.ea_lo:.3f} to {p.ea_hi:.3f}",
         f"  strength               {p.strength_mpa:.0f} MPa           90 %: {p.strength_lo:.0f} to {p.strength_hi:.0f}",
         f"  in domain              {'yes' if p.in_domain else 'no'}{': ' + p.domain_note if p.domain_note else ''}",
     ]
     return "\n".join(lines)
+
+
+def _range(p: Prediction) -> str:
+    return f"{p.conductivity_lo:.1e} to {p.conductivity_hi:.1e}"
 
 
 def _predict_table(source: Path, target: Path | None, *, strict: bool) -> None:
@@ -138,7 +144,10 @@ def _predict_table(source: Path, target: Path | None, *, strict: bool) -> None:
     ]
     write_table(target, [*renamed.values(), *RESULT_COLUMNS], merged)
     n_bad = sum(bool(result["error"]) for result in results)
-    print(f"{len(rows)} rows predicted to {target}" + (f"; {n_bad} could not be used, see column 'error'" if n_bad else ""))
+    print(
+        f"{len(rows)} rows predicted to {target}"
+        + (f"; {n_bad} could not be used, see column 'error'" if n_bad else "")
+    )
 
 
 def _progress() -> Any:  # noqa: ANN401
@@ -167,6 +176,8 @@ def _print_ranking(ranked: list[Scored]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from nascreen.records import processing_line
+
     table = Table(title="at 25 °C, with 90 % intervals", title_justify="left")
     for name in ("#", "formula", "processing", "σ / S cm⁻¹", "Ea / eV", "strength / MPa", "disc / Ω cm²", "domain"):
         table.add_column(name, overflow="fold")
@@ -175,7 +186,7 @@ def _print_ranking(ranked: list[Scored]) -> None:
         table.add_row(
             str(i),
             p.sample.formula,
-            processing_text(p.sample),
+            processing_line(p.sample),
             f"{p.conductivity_s_cm:.1e} ({p.conductivity_lo:.0e}–{p.conductivity_hi:.0e})",
             f"{p.ea_ev:.2f} ({p.ea_lo:.2f}–{p.ea_hi:.2f})",
             f"{p.strength_mpa:.0f} ({p.strength_lo:.0f}–{p.strength_hi:.0f})",
@@ -188,7 +199,9 @@ def _print_ranking(ranked: list[Scored]) -> None:
 @app.command()
 def rank(
     space: SPACE,
-    by: Annotated[str, typer.Option(help="conductivity, conductivity_lo, ea, strength or resistance.")] = "conductivity_lo",
+    by: Annotated[
+        str, typer.Option(help="conductivity, conductivity_lo, ea, strength or resistance.")
+    ] = "conductivity_lo",
     top: Annotated[int, typer.Option(help="How many to show.")] = 20,
     per_system: Annotated[int, typer.Option(help="Most candidates of one dopant system.")] = 2,
     n: Annotated[int | None, typer.Option(help="Score a random part of the space.")] = None,
@@ -220,43 +233,29 @@ def suggest(
 ) -> None:
     """Propose a batch of next experiments by Bayesian optimization."""
     from nascreen.campaign import suggest as propose
+    from nascreen.records import name_of, processing_line
 
     batch = propose(_score_space(space, None, seed), n, objective, seed)
     print(f"Best measured: {batch.best}")
     for i, s in enumerate(batch.suggestions, start=1):
         p = s.scored.prediction
-        print(f"\n{i}. {p.sample.formula}   {processing_text(p.sample)}")
+        print(f"\n{i}. {p.sample.formula}   {processing_line(p.sample)}")
         print(
             f"   σ(25 °C) {p.conductivity_s_cm:.1e} S/cm (90 %: {p.conductivity_lo:.0e} to {p.conductivity_hi:.0e}), "
-            f"Ea {p.ea_ev:.2f} eV, strength {p.strength_mpa:.0f} MPa, {s.scored.resistance_ohm_cm2:.0f} Ω cm² at {s.scored.thinnest_um:.0f} µm"
+            f"Ea {p.ea_ev:.2f} eV, strength {p.strength_mpa:.0f} MPa, "
+            f"{s.scored.resistance_ohm_cm2:.3g} Ω cm² at {s.scored.thinnest_um:.0f} µm"
         )
         print(f"   {s.reason}")
         for near in s.neighbours:
-            print(f"   near: {near.sample.formula} {_measured_text(near.sample)}; {near.citation}")
+            print(f"   near: {name_of(near.sample)} {_measured_text(near.sample)}; {near.citation}")
 
 
 def _measured_text(sample: Any) -> str:  # noqa: ANN401
-    made = processing_text(sample)
+    from nascreen.records import processing_line
+
+    made = processing_line(sample)
     value = f"{sample.conductivity_s_cm:.1e} S/cm at {sample.meas_temp_c:g} °C"
     return f"({made}) {value}" if made else value
-
-
-def processing_text(sample: Any) -> str:  # noqa: ANN401
-    """Return the processing of a sample in words."""
-    parts = [sample.phase.replace("_", "-")] if sample.phase else []
-    if sample.sinter_temp_c is not None:
-        time_h = f", {sample.sinter_time_h:g} h" if sample.sinter_time_h is not None else ""
-        parts.append(f"sinter {sample.sinter_temp_c:g} °C{time_h}")
-    if sample.second_phase:
-        share = f"{sample.porosity_pct:g} % pores " if sample.porosity_pct is not None else ""
-        parts.append(f"{share}filled with {sample.second_phase}" if share else f"with {sample.second_phase}")
-    elif sample.porosity_pct is not None:
-        parts.append(f"{sample.porosity_pct:g} % porosity")
-    if sample.heat_temp_c is not None and not sample.second_phase:
-        parts.append(f"heat {sample.heat_temp_c:g} °C")
-    if sample.press_mpa is not None and sample.sinter_temp_c is None:
-        parts.append(f"press {sample.press_mpa:g} MPa")
-    return ", ".join(parts)
 
 
 def ranking_cells(position: int, scored: Scored) -> dict[str, str]:

@@ -118,11 +118,11 @@ def _kernels(graph: _Graph, model: ConductivityModel) -> list[str]:
     trained = process.inputs
     blocks = {"fraction": graph("Sqrt", _block(graph, "fraction"))}
     blocks |= {name: _standard_block(graph, model, name) for name in gaussian.LENGTHS[1:]}
-    correlation = {
-        name: _matern(graph, block, getattr(trained, name), 1 if name == "fraction" else getattr(trained, name).shape[1],
-                      float(lengths[name]))
-        for name, block in blocks.items()
-    }  # fmt: skip
+    correlation = {}
+    for name, block in blocks.items():
+        rows = getattr(trained, name)
+        size = 1 if name == "fraction" else rows.shape[1]
+        correlation[name] = _matern(graph, block, rows, size, float(lengths[name]))
     family = graph("MatMul", _block(graph, "family"), graph.wide(trained.family.T))
     phase = graph("MatMul", _block(graph, "phase"), graph.wide(trained.phase.T))
     processed = graph("Mul", graph("Mul", correlation["field"], correlation["processing"]), phase)
@@ -156,9 +156,7 @@ def _write_reduction(graph: _Graph, process: ArrheniusProcess, kernels: Sequence
     whiten = graph.wide(inverse.T)
     halves = []
     for amplitude, observed in zip(gaussian.amplitudes(process.parameters), process.coefficients[rows].T, strict=True):
-        scaled = [
-            graph("Mul", k, graph.constant(a * a * observed)) for k, a in zip(near, amplitude, strict=True)
-        ]
+        scaled = [graph("Mul", k, graph.constant(a * a * observed)) for k, a in zip(near, amplitude, strict=True)]
         halves.append(graph("MatMul", graph.total(scaled), whiten))
     products = [(0, 0), (0, 1), (1, 1)]
     sums = [
@@ -252,7 +250,9 @@ def _trusted_distance(cv: CrossValidation) -> float:
     return float(np.sqrt(np.quantile(squares.min(axis=1), TRUSTED_DISTANCE_QUANTILE)))
 
 
-def conductivity_card(model: ConductivityModel, rows: Rows, cv: CrossValidation, scores: Sequence[ScoreRow]) -> dict[str, Any]:
+def conductivity_card(
+    model: ConductivityModel, rows: Rows, cv: CrossValidation, scores: Sequence[ScoreRow]
+) -> dict[str, Any]:
     """Return the card of the conductivity model, without the hashes of its files."""
     process = model.process
     prefactor, energy = gaussian.amplitudes(process.parameters)
@@ -282,7 +282,7 @@ def conductivity_card(model: ConductivityModel, rows: Rows, cv: CrossValidation,
             "ea_ev": _interval_factors(cv, inferred, is_conductivity=False),
         },
         "domain": _domain(rows, [family_of_sample(s) for s in rows.samples], cv),
-        "protocol": f"{N_FOLDS} folds grouped by paper, {len(cv.seeds)} shuffles, hyperparameters tuned inside each fold",
+        "protocol": f"{N_FOLDS} folds grouped by paper, {len(cv.seeds)} shuffles, hyperparameters tuned in each fold",
         "scores": [asdict(row) for row in scores],
     }  # fmt: skip
 
@@ -336,29 +336,39 @@ def promote(cv: CrossValidation, rows: Rows, strength: tuple[list[ScoreRow], flo
 
 
 CONDUCTIVITY_TEXT = """## Intended use
-Predicts log10 of the ionic conductivity at 25 °C and the activation energy of a sodium conductor from formula, phase and
-processing; the conductivity at any temperature follows from the two by σT = A·exp(-Ea/kT). For ranking what to make next.
-Not for: lithium or other mobile ions, polymer electrolytes without a ceramic, single interfaces, or replacing a measurement.
+
+Predicts log10 of the ionic conductivity at 25 °C and the activation energy of a sodium conductor from formula,
+phase and processing; the conductivity at any temperature follows from the two by σT = A·exp(-Ea/kT). For ranking
+what to make next.
+
+Not for: lithium or other mobile ions, polymer electrolytes without a ceramic, single interfaces, or replacing a
+measurement.
 
 ## Model
-The mean, at 25 °C, of an exact Gaussian process over Arrhenius lines and of boosted trees (XGBoost) that share its slope.
-Intervals hold 90 %: the spread of the process, which widens away from data, times a conformal factor from papers left out
-(per family where it has at least 5 papers and 30 rows). Rows far from what all other papers say count less.
+
+The mean, at 25 °C, of an exact Gaussian process over Arrhenius lines and of boosted trees (XGBoost) that share its
+slope. Intervals hold 90 %: the spread of the process, which widens away from data, times a conformal factor from
+papers left out (per family where it has at least 5 papers and 30 rows). Rows far from what all other papers say
+count less.
 
 ## Known limits
-Repeated measurements of one composition in different papers differ by 0.45 decades (standard deviation); no model can be
-better than that on one sample. Processing is known for a third of the samples, porosity for a few. Families of few papers
-are said to be out of domain. Bulk and total conductivities are told apart by one indicator only.
+
+Repeated measurements of one composition in different papers differ by 0.45 decades (standard deviation); no model
+can be better than that on one sample. Processing is known for a third of the samples, porosity for a few. Families
+of few papers are said to be out of domain. Bulk and total conductivities are told apart by one indicator only.
 """
 
 STRENGTH_TEXT = """## Intended use
-Predicts the bending-like strength of oxide ceramics, bare or with pores filled by a polymer, for the thickness of a disc.
-Most measured samples are lithium analogues of NASICON; tests differ (three-point bending, ring on ring).
+
+Predicts the bending-like strength of oxide ceramics, bare or with pores filled by a polymer, for the thickness of
+a disc. Most measured samples are lithium analogues of NASICON; tests differ (three-point bending, ring on ring).
 For families without a measured sample the value is that of a typical oxide ceramic, with a wider interval.
 
 ## Model
-A linear law of log10 strength: S0·exp(-bP) in porosity with a prior b = 5, terms for family, filled pores and second phase,
-papers as random effects. Boosted trees on the same terms and simple baselines stand beside it in the table.
+
+A linear law of log10 strength: S0·exp(-bP) in porosity with a prior b = 5, terms for family, filled pores and
+second phase, papers as random effects. Boosted trees on the same terms and simple baselines stand beside it in the
+table.
 """
 
 
@@ -368,7 +378,10 @@ def card_text(card: Mapping[str, Any], text: str) -> str:
     lines.append(f"{card['n_rows']} rows of {card['n_papers']} papers, data {card['data_hash']}; {card['protocol']}.")
     lines.append("Made by `nascreen train --promote`.")
     lines += ["", "## Mean absolute error on papers left out", ""]
-    lines += ["| quantity | subset | model | error | ± over shuffles | rows | papers |", "|---|---|---|---|---|---|---|"]
+    lines += [
+        "| quantity | subset | model | error | ± over shuffles | rows | papers |",
+        "|---|---|---|---|---|---|---|",
+    ]
     lines += [
         f"| {s['quantity']} | {s['subset']} | {s['model']} | {s['error']:.3f} | {s['spread']:.3f} | {s['n_rows']} "
         f"| {s['n_papers']} |"
@@ -385,7 +398,9 @@ def _worse_than_lookup(scores: Sequence[Mapping[str, Any]]) -> list[str]:
     found = []
     for (quantity, subset), errors in by_key.items():
         ours = errors.get("mean of both", errors.get("strength law", np.inf))
-        for lookup in ("family median", "nearest neighbour", "global median"):
-            if errors[lookup] < ours:
-                found.append(f"- {quantity}, {subset}: {lookup} {errors[lookup]:.3f} against {ours:.3f}")
+        found += [
+            f"- {quantity}, {subset}: {lookup} {errors[lookup]:.3f} against {ours:.3f}"
+            for lookup in ("family median", "nearest neighbour", "global median")
+            if errors[lookup] < ours
+        ]
     return found or ["- Nowhere in this table."]

@@ -134,9 +134,7 @@ class _Distances:
 
 def correlations(parameters: Array, distances: _Distances) -> tuple[list[Array], list[list[tuple[int, Array]]]]:
     """Return the six correlation matrices, and for each length the (kernel, derivative by log length) it enters."""
-    pairs = {
-        name: _matern(distances.by_length[name], float(np.exp(parameters[i]))) for i, name in enumerate(LENGTHS)
-    }
+    pairs = {name: _matern(distances.by_length[name], float(np.exp(parameters[i]))) for i, name in enumerate(LENGTHS)}
     (fraction, d_fraction), (described, d_described), (magpie, d_magpie), (processed, d_processed) = (
         pairs[name] for name in LENGTHS
     )
@@ -217,7 +215,9 @@ class ArrheniusProcess:
         """Return the covariance that rows of one paper share beyond their samples, shape (n, n)."""
         prefactor, energy = np.exp(2 * self.parameters[-4:-2])
         h = self.coefficients
-        return np.asarray(self._same_paper * (prefactor * np.outer(h[:, 0], h[:, 0]) + energy * np.outer(h[:, 1], h[:, 1])))
+        return np.asarray(
+            self._same_paper * (prefactor * np.outer(h[:, 0], h[:, 0]) + energy * np.outer(h[:, 1], h[:, 1]))
+        )
 
     def _solve(self) -> None:
         h = self.coefficients
@@ -286,9 +286,7 @@ class ArrheniusProcess:
             residual, variance = block @ self.dual[rows], np.diag(block)
             share = len(rows) ** -0.5
             z2 = residual**2 / variance
-            value += share * float(
-                np.sum(0.5 * np.log(variance) + (STUDENT_DOF + 1) / 2 * np.log1p(z2 / STUDENT_DOF))
-            )
+            value += share * float(np.sum(0.5 * np.log(variance) + (STUDENT_DOF + 1) / 2 * np.log1p(z2 / STUDENT_DOF)))
             by_residual = share * (STUDENT_DOF + 1) * residual / variance / (STUDENT_DOF + z2)
             by_variance = share * (0.5 - (STUDENT_DOF + 1) / 2 * z2 / (STUDENT_DOF + z2)) / variance
             by_block = np.outer(by_residual, self.dual[rows]) + np.diag(by_variance)
@@ -298,7 +296,9 @@ class ArrheniusProcess:
         by_covariance = -inverse @ ((mixed + mixed.T) / 2) @ inverse
         gradient = [float(np.sum(by_covariance * matrix)) for matrix in self._gradient_matrices()]
         diagonal = np.diag(by_covariance) / self.weights
-        for scale, mask in zip(np.exp(2 * self.parameters[-2:]), (self.is_conductivity, ~self.is_conductivity)):
+        for scale, mask in zip(
+            np.exp(2 * self.parameters[-2:]), (self.is_conductivity, ~self.is_conductivity), strict=True
+        ):
             gradient.append(float(2 * scale * diagonal[mask].sum()))
         return value, np.array(gradient)
 

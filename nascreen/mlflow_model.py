@@ -29,7 +29,8 @@ class NascreenModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ANN401, ARG002
         """Return one row of results per row; a row that cannot be used has its reason in ``error``."""
         text = model_input.astype(object).where(model_input.notna(), "").astype(str)
-        rows = predict_cells(text.to_dict("records"), self.models)
+        cells = [{str(name): str(cell) for name, cell in row.items()} for row in text.to_dict("records")]
+        rows = predict_cells(cells, self.models)
         frame = pd.DataFrame(rows, columns=list(RESULT_COLUMNS), index=model_input.index)
         for name, kind in OUTPUTS.items():
             if kind == "double":

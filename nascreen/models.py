@@ -137,8 +137,10 @@ class ConductivityModel:
     def distance(self, features: Array) -> Array:
         """Return the distance of each composition to the nearest one learned from, 0 (known) to 1.41, shape (n,)."""
         roots = np.sqrt(features[:, BLOCKS["fraction"]])
-        squares = (roots**2).sum(axis=1)[:, None] + (self.known_fractions**2).sum(axis=1) - 2 * (
-            roots @ self.known_fractions.T
+        squares = (
+            (roots**2).sum(axis=1)[:, None]
+            + (self.known_fractions**2).sum(axis=1)
+            - 2 * (roots @ self.known_fractions.T)
         )
         return np.asarray(np.sqrt(np.maximum(squares.min(axis=1), 0)))
 
@@ -280,13 +282,13 @@ def require_usable(sample: Sample) -> None:
         raise FormulaError("The formula is empty; give one such as 'Na3Zr2Si2PO12'.")
     composition = chemistry_of(sample.formula).composition
     if not composition.get("Na"):
-        raise InputError(f"The formula '{sample.formula[:60]}' holds no sodium; the models are of sodium conductors alone.")
+        raise InputError(
+            f"The formula '{sample.formula[:60]}' holds no sodium; the models are of sodium conductors alone."
+        )
     check_sample(sample)
 
 
-def domain_doubts(
-    sample: Sample, family: str, distance: float, temp_c: float, domain: Mapping[str, Any]
-) -> list[str]:
+def domain_doubts(sample: Sample, family: str, distance: float, temp_c: float, domain: Mapping[str, Any]) -> list[str]:
     """Return the reasons, in words, why a prediction has not earned trust; none where it has."""
     composition = chemistry_of(sample.formula).composition
     doubts = []
@@ -325,5 +327,3 @@ def load_models() -> Models:
 def family_of_sample(sample: Sample) -> str:
     """Return the family of a sample from its composition and phase."""
     return family_of(chemistry_of(sample.formula).composition, sample.phase or None)
-
-

@@ -5,20 +5,22 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from nascreen import __version__
-from nascreen.campaign import suggest
+from nascreen.campaign import Batch, suggest
 from nascreen.datasets import data_hash, load_table, model_folder
 from nascreen.models import load_models
-from nascreen.report import RunResult, predicted_figure, write_report
+from nascreen.records import name_of, processing_line
+from nascreen.report import RunResult, write_report
 from nascreen.screening import Scored, measured_samples, rank, score
 from nascreen.spaces import SPACES, generate
-from nascreen.tracking import log_model, log_scores, tracked_run
+from nascreen.tracking import log_model, log_scores, predicted_figure, tracked_run
 from nascreen.training import (
     N_FOLDS,
     CrossValidation,
@@ -63,7 +65,12 @@ def print_scores(scores: Sequence[ScoreRow]) -> None:
     for row in scores:
         if row.subset == "all":
             table.add_row(
-                row.quantity, row.model, f"{row.error:.3f}", f"{row.spread:.3f}", str(row.n_rows), str(row.n_papers)
+                row.quantity,
+                row.model,
+                f"{row.error:.3f}",
+                f"{row.spread:.3f}" if row.spread else "one shuffle",
+                str(row.n_rows),
+                str(row.n_papers),
             )
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
@@ -98,13 +105,17 @@ def train(out: Path, n_seeds: int, *, promote: bool) -> list[ScoreRow]:
     return scores
 
 
+def _advance(progress: Progress, task: TaskID, done: int) -> None:
+    progress.update(task, completed=done)
+
+
 def _score_spaces() -> dict[str, list[Scored]]:
     out = {}
     for name in SPACES:
         candidates = generate(name)
         with _progress() as progress:
             task = progress.add_task(f"score {len(candidates):,} {name} candidates", total=len(candidates))
-            out[name] = score(candidates, on_progress=lambda done: progress.update(task, completed=done))
+            out[name] = score(candidates, partial(_advance, progress, task))
     return out
 
 
@@ -143,7 +154,9 @@ def run(out: Path, seed: int) -> Path:
             "run finished": started, "nascreen": __version__, "data hash": data_hash("literature", "glasses"),
             "candidates scored": f"{sum(map(len, scored.values())):,}", "shuffle of the papers": str(seed),
         }  # fmt: skip
-        result = RunResult(cv, scores, rankings, batches, measured_samples()[0], _binary_series(scored["thioborate"]), facts)
+        result = RunResult(
+            cv, scores, rankings, batches, measured_samples()[0], _binary_series(scored["thioborate"]), facts
+        )
         report = write_report(out, result)
         for name in ("report.html", "ranking.csv", "batch.csv", "scores.csv"):
             mlflow.log_artifact(str(out / name))
@@ -152,18 +165,15 @@ def run(out: Path, seed: int) -> Path:
     return report
 
 
-def _print_outcome(batches: Mapping[str, object]) -> None:
-    from nascreen.campaign import Batch
-    from nascreen.cli import processing_text
-
+def _print_outcome(batches: Mapping[str, Batch]) -> None:
     for title, batch in batches.items():
-        assert isinstance(batch, Batch)
         print(f"\nNext experiments, {title} (best measured: {batch.best})")
         for i, s in enumerate(batch.suggestions, start=1):
             p = s.scored.prediction
             near = s.neighbours[0]
             print(
-                f"  {i}. {p.sample.formula}  {processing_text(p.sample)}\n"
-                f"     σ(25 °C) {p.conductivity_s_cm:.1e} S/cm, 90 % {p.conductivity_lo:.0e} to {p.conductivity_hi:.0e}; "
-                f"nearest measured {near.sample.formula}, {near.citation}"
+                f"  {i}. {p.sample.formula}  {processing_line(p.sample)}\n"
+                f"     σ(25 °C) {p.conductivity_s_cm:.1e} S/cm, "
+                f"90 %: {p.conductivity_lo:.0e} to {p.conductivity_hi:.0e}; "
+                f"nearest measured {name_of(near.sample)}, {near.citation}"
             )

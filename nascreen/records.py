@@ -60,7 +60,11 @@ class Column:
         if self.lower is None or self.upper is None:
             return noun + unit
         lower, upper = _number_text(self.lower), _number_text(self.upper)
-        return f"{noun} above {lower} and up to {upper}{unit}" if self.is_lower_open else f"{noun} from {lower} to {upper}{unit}"
+        return (
+            f"{noun} above {lower} and up to {upper}{unit}"
+            if self.is_lower_open
+            else f"{noun} from {lower} to {upper}{unit}"
+        )
 
     @property
     def text_limit(self) -> int:
@@ -402,10 +406,56 @@ def citation(sample: Sample) -> str:
     if has_reference:
         return f"ref. {reference} as compiled in doi:{survey}"
     author = f"{sample.first_author} et al." if sample.first_author else ""
-    where = sample.journal or (f"“{sample.title}”" if sample.title else "")
+    # Several references to one measurement are joined by bars; the first is enough to find it.
+    journal = sample.journal.partition(" | ")[0]
+    where = journal or (f"“{sample.title}”" if sample.title else "")
     year = f"({sample.year})" if sample.year is not None else ""
     locator = f"doi:{sample.doi}" if sample.doi else sample.source_url
     parts = [author, f"{where} {year}".strip(), locator]
     if not (author or where or locator):
         return f"text of unknown identity ({sample.paper_id or 'no identifier'})"
     return ", ".join(filter(None, parts))
+
+
+def name_of(sample: Sample) -> str:
+    """Name a sample for people: its batch where the formula is a batch in percent, else its formula.
+
+    >>> name_of(Sample(formula="Na25B25S50", label="50 Na2S + 50 B2S3 (mol%)", modifier_mol_pct=50.0))
+    '50 Na2S + 50 B2S3 (mol%)'
+    """
+    return sample.label if sample.modifier_mol_pct is not None and sample.label else sample.formula
+
+
+def _heating(verb: str, temp_c: float | None, time_h: float | None) -> str:
+    if temp_c is None:
+        return ""
+    return f"{verb} {temp_c:g} °C" + ("" if time_h is None else f", {time_h:g} h")
+
+
+def _pores(sample: Sample, *, is_filled: bool) -> str:
+    if sample.porosity_pct is not None:
+        pores = f"about {sample.porosity_pct:g} % pores"
+        return f"{pores} filled with {sample.second_phase or 'a filler'}" if is_filled else pores
+    if sample.second_phase:
+        return f"with {sample.second_phase}"
+    return "dense" if sample.phase == "crystalline" and sample.sinter_temp_c is not None else ""
+
+
+def processing_line(sample: Sample) -> str:
+    """Say in one line how a sample is made, as far as it is stated.
+
+    >>> processing_line(Sample(sinter_temp_c=1100, sinter_time_h=10, porosity_pct=10))
+    'sinter 1100 °C, 10 h; about 10 % pores'
+    """
+    is_filled = sample.second_phase_role == "pore_filler"
+    route = {"": "", "solid_state": "solid-state synthesis", "mechanochemical+anneal": "ball mill, then anneal"}
+    parts = [
+        route.get(sample.synthesis, sample.synthesis.replace("_", " ")),
+        "" if sample.press_mpa is None else f"press at {sample.press_mpa:g} MPa",
+        _heating("sinter", sample.sinter_temp_c, sample.sinter_time_h),
+        "" if is_filled else _heating("heat at", sample.heat_temp_c, sample.heat_time_h),
+        _pores(sample, is_filled=is_filled),
+        _heating("cure", sample.heat_temp_c, sample.heat_time_h) if is_filled else "",
+        sample.phase.replace("_", " ") if sample.phase.startswith("glass") else "",
+    ]
+    return "; ".join(filter(None, parts))

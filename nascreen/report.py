@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import re
 from collections import Counter
@@ -29,9 +28,10 @@ PROMOTED = "mean of both"
 BASELINES = ("nearest neighbour", "family median", "global median")
 
 MODEL_WORDS: Mapping[str, str] = {
-    PROMOTED: "Used in this report: mean of the two models below",
+    PROMOTED: "Used for σ and Ea: mean of the two models below",
     "gaussian process": "Gaussian process (interpolates smoothly between measured samples)",
     "xgboost": "XGBoost (many small decision trees)",
+    "strength law": "Used for strength: law of strength against porosity, with terms for family and filler",
     "nearest neighbour": "Baseline: value of the most similar measured sample",
     "family median": "Baseline: middle value of the family",
     "global median": "Baseline: middle value of all samples",
@@ -46,20 +46,32 @@ DOMAIN_WORDS: Mapping[str, str] = {
 }
 
 LIMITS: tuple[str, ...] = (
-    "Phase purity. A formula that balances can still decompose or leave a second phase; check the diffraction pattern "
-    "before the impedance.",
-    "What the tables do not record: powder source, particle and grain size, atmosphere, sodium loss in the furnace, "
-    "moisture, electrode and pressure of the impedance cell.",
+    (
+        "Phase purity. A formula that balances can still decompose or leave a second phase; check the diffraction "
+        "pattern before the impedance."
+    ),
+    (
+        "What the tables do not record: powder source, particle and grain size, atmosphere, sodium loss in the "
+        "furnace, moisture, electrode and pressure of the impedance cell."
+    ),
     "Stability against sodium metal or a cathode, the voltage window, electronic conductivity and cycling.",
-    "The porosity of a firing is what such temperatures usually leave. Measure yours: strength and conductivity both "
-    "depend on it.",
-    "Strength rests on few measurements, nearly all of oxide ceramics; for other families it is that of a typical "
-    "oxide ceramic.",
-    f"The thinnest disc is scaled from a single study: a ceramic of {REFERENCE_STRENGTH_MPA:g} MPa just carries the "
-    f"load of cell assembly at {REFERENCE_THICKNESS_UM:g} µm. Its resistance is that of the disc alone, without the "
-    "electrodes.",
-    "An interval of 90 % is expected to miss one sample in ten. Proposed samples are chosen because they look good, so "
-    "expect them to disappoint somewhat more often.",
+    (
+        "The porosity of a firing is what such temperatures usually leave. Measure yours: strength and conductivity "
+        "both depend on it."
+    ),
+    (
+        "Strength rests on few measurements, nearly all of oxide ceramics; for other families it is that of a "
+        "typical oxide ceramic."
+    ),
+    (
+        f"The thinnest disc is scaled from a single study: a ceramic of {REFERENCE_STRENGTH_MPA:g} MPa just carries "
+        f"the load of cell assembly at {REFERENCE_THICKNESS_UM:g} µm. Its resistance is that of the disc alone, "
+        "without the electrodes."
+    ),
+    (
+        "An interval of 90 % is expected to miss one sample in ten. Proposed samples are chosen because they look "
+        "good, so expect them to disappoint somewhat more often."
+    ),
 )
 
 
@@ -153,7 +165,7 @@ def _cell(value: Cell) -> str:
 def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Cell]]) -> None:
     # The mark tells a spreadsheet that the text is UTF-8.
     with path.open("w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows([_cell(row.get(name, "")) for name in columns] for row in rows)
 
@@ -206,7 +218,8 @@ def _score_cells(row: ScoreRow) -> dict[str, Cell]:
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _AMOUNT = re.compile(r"([A-Z][a-z]?|[)\]])(\d+(?:\.\d+)?)")
 _DOI = re.compile(r"doi:(10\.[^\s,;|]*[^\s,;|.)])")
-_E_NOTATION = re.compile(r"\b(\d+(?:\.\d+)?e[+-]\d+)\b")
+_TINY = re.compile(r"\b(\d+(?:\.\d+)?e[+-]\d+|0\.00\d+(?= S/cm))\b")
+_UNIT = re.compile(r"(?<=[\d⁰¹²³⁴⁵⁶⁷⁸⁹]) (?=(?:°C|h|%|MPa|µm|eV|S/cm|Ω|decades)(?![a-z]))")
 
 
 def _scientific(value: float) -> str:
@@ -228,6 +241,10 @@ def _short(value: float) -> str:
     ('110', '0.052')
     """
     return f"{float(f'{value:.2g}'):g}" if math.isfinite(value) else "–"
+
+
+def _decades(value: float) -> str:
+    return f"{value:.2f} decades" if value >= 0.01 else "less than 0.01 decades"
 
 
 def _span(value: float, low: float, high: float, unit: str) -> str:
@@ -252,7 +269,12 @@ def _prose(text: str) -> str:
     """Return a sentence as HTML: formulas with subscripts, powers of ten, DOIs as links."""
     for name, words in DOMAIN_WORDS.items():
         text = text.replace(name, words)
-    return _linked(_E_NOTATION.sub(lambda m: _scientific(float(m[1])), text), _formula)
+    return _linked(_kept_together(_TINY.sub(lambda m: _scientific(float(m[1])), text)), _formula)
+
+
+def _kept_together(text: str) -> str:
+    """Keep a line from breaking between a number and its unit."""
+    return _UNIT.sub("\u00a0", text)
 
 
 def _linked(text: str, plain: Callable[[str], str]) -> str:
@@ -265,7 +287,7 @@ def _linked(text: str, plain: Callable[[str], str]) -> str:
 
 
 def _word(name: str) -> str:
-    return name.replace("_", " ") or "unknown"
+    return "NASICON" if name == "nasicon" else name.replace("_", " ") or "unknown"
 
 
 def _heat(verb: str, temp_c: float | None, time_h: float | None) -> str:
@@ -314,8 +336,8 @@ def _interval(scored: Scored) -> str:
 
 def _verdict(scored: Scored) -> str:
     prediction = scored.prediction
-    note = f": {prediction.domain_note}" if prediction.domain_note else ""
-    return f"like what was measured{note}" if prediction.in_domain else f"do not trust yet{note}"
+    note = f"; {prediction.domain_note}" if prediction.domain_note else ""
+    return f"yes{note}" if prediction.in_domain else f"no, do not trust yet{note}"
 
 
 # The page, part by part.
@@ -344,9 +366,11 @@ def _summary(result: RunResult) -> str:
 
 def _proposals(result: RunResult) -> str:
     parts = [
-        '<h2 id="next">Proposed next experiments</h2><p>Chosen together, so that each teaches something that the '
-        "others do not. The <em>expected gain</em> is the average by which a sample beats the best measured one "
-        "(counting zero where it does not); one decade is a factor of ten.</p>"
+        (
+            '<h2 id="next">Proposed next experiments</h2><p>Chosen together, so that each teaches something that the '
+            "others do not. The <em>expected gain</em> is the average by which a sample beats the best measured one "
+            "(counting zero where it does not); one decade is a factor of ten.</p>"
+        )
     ]
     for title, batch in result.batches.items():
         aim = {"conductivity": "the highest conductivity at 25 °C", "resistance": "the disc of least resistance"}
@@ -367,10 +391,11 @@ def _card(number: int, suggestion: Suggestion) -> str:
         "Activation energy": _span(p.ea_ev, p.ea_lo, p.ea_hi, "eV"),
         "Strength": _span(p.strength_mpa, p.strength_lo, p.strength_hi, "MPa"),
         "Thinnest disc": f"{_short(scored.thinnest_um)} µm, then {_short(scored.resistance_ohm_cm2)} Ω cm²",
-        "Expected gain": f"{gain:.2g} decades (a factor of {10**gain:.2f}); {suggestion.batch_gain:.2g} on top of the "
-        f"experiments before it; {100 * suggestion.probability_of_improvement:.0f} % chance to beat the best",
+        "Expected gain": f"{_decades(gain)} (a factor of {10**gain:.2f}); {_decades(suggestion.batch_gain)} on top of "
+        "the experiments before it",
+        "Chance to beat it": f"{100 * suggestion.probability_of_improvement:.0f} %",
     }
-    rows = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in lines.items())
+    rows = "".join(f"<dt>{name}</dt><dd>{escape(_kept_together(value))}</dd>" for name, value in lines.items())
     label = f'<p class="label">{_formula(scored.sample.label)}</p>' if scored.sample.label else ""
     note = f'<p class="note">{_prose(p.domain_note)}</p>' if p.domain_note else ""
     near = "".join(map(_neighbour, suggestion.neighbours)) or "<li>none known</li>"
@@ -388,7 +413,7 @@ def _neighbour(near: Neighbour) -> str:
     value = "conductivity not stated"
     if sample.conductivity_s_cm is not None:
         value = f"measured {_scientific(sample.conductivity_s_cm)} S/cm"
-        value += "" if sample.meas_temp_c is None else f" at {sample.meas_temp_c:g} °C"
+        value += "" if sample.meas_temp_c is None else f" at {sample.meas_temp_c:.4g} °C"
     parts = [value, _word(sample.phase) if sample.phase else "", _heat("sintered", sample.sinter_temp_c, None)]
     made = "; ".join(filter(None, parts))
     return (
@@ -410,30 +435,40 @@ def _table(caption: str, header: Sequence[str], rows: Iterable[Sequence[str]], n
 
 
 RANKING_HEADER = (
-    "Formula", "Rank", "How to make it", "σ at 25 °C<br>S/cm", "σ, 90 % interval<br>S/cm", "E<sub>a</sub><br>eV",
-    "Strength<br>MPa", "Resistance of thinnest disc<br>Ω cm²", "Can the models judge it?",
+    "Formula", "Rank", "How to make it", "σ at 25 °C<br>S/cm", "E<sub>a</sub><br>eV", "Strength<br>MPa",
+    "Thinnest disc<br>Ω cm²", "Can the models judge it?",
 )  # fmt: skip
+
+
+def _with_range(value: str, low: str, high: str) -> str:
+    return f"{value}<br><small>{low} to {high}</small>"
 
 
 def _ranking_row(rank: int, scored: Scored) -> tuple[str, ...]:
     p = scored.prediction
+    sigma = (p.conductivity_25_s_cm, p.conductivity_lo, p.conductivity_hi)
+    strength = (p.strength_mpa, p.strength_lo, p.strength_hi)
+    label = f'<small class="wide">{_formula(scored.sample.label)}</small>' if scored.sample.label else ""
     return (
-        f'<span class="formula">{_formula(scored.sample.formula)}</span>',
+        f"{_formula(scored.sample.formula)}{label}",
         str(rank),
         f'<span class="wide">{_prose(processing_line(scored.sample))}</span>',
-        _scientific(p.conductivity_25_s_cm),
-        _interval(scored),
-        f"{p.ea_ev:.2f} ({p.ea_lo:.2f} to {p.ea_hi:.2f})",
-        f"{_short(p.strength_mpa)} ({_short(p.strength_lo)} to {_short(p.strength_hi)})",
-        f"{_short(scored.resistance_ohm_cm2)} <small>at {_short(scored.thinnest_um)} µm</small>",
+        _with_range(*map(_scientific, sigma)),
+        _with_range(*(f"{ea:.2f}" for ea in (p.ea_ev, p.ea_lo, p.ea_hi))),
+        _with_range(*map(_short, strength)),
+        f"{_short(scored.resistance_ohm_cm2)}<br><small>at {_short(scored.thinnest_um)} µm</small>",
         f'<span class="wide">{_prose(_verdict(scored))}</span>',
     )
 
 
 def _rankings(result: RunResult) -> str:
     parts = [
-        '<h2 id="ranking">Ranking</h2><p>σ is the ionic conductivity, E<sub>a</sub> the activation energy of σT against '
-        "1/T. Numbers in brackets hold nine new samples of ten.</p>"
+        (
+            '<h2 id="ranking">Ranking</h2><p>σ is the ionic conductivity, E<sub>a</sub> the activation energy of σT '
+            "against 1/T. The small numbers "
+            "hold nine new samples of ten. The thinnest disc is the one that just carries the assembly of a cell: its "
+            "resistance per area, and its thickness.</p>"
+        )
     ]
     for title, ranking in result.rankings.items():
         parts.append(f"<h3>{_formula(title)}</h3>")
@@ -480,7 +515,9 @@ def where_model_is_worse(scores: Sequence[ScoreRow]) -> list[str]:
 
 
 def _score_cell(row: ScoreRow | None) -> str:
-    return "–" if row is None else f"{row.error:.3f} <small>± {row.spread:.3f}</small>"
+    if row is None:
+        return "–"
+    return f"{row.error:.3f}" + (f" <small>± {row.spread:.3f}</small>" if row.spread else "")
 
 
 def _models_of(scores: Sequence[ScoreRow]) -> list[str]:
@@ -518,20 +555,21 @@ def _family_scores(scores: Sequence[ScoreRow]) -> str:
     return f"<details><summary>Errors by family of electrolytes</summary>{table}</details>" if rows else ""
 
 
+def _comparison(scores: Sequence[ScoreRow]) -> str:
+    worse = "".join(f"<li>{_prose(line)}.</li>" for line in where_model_is_worse(scores))
+    if worse:
+        return f"<p>Trust the model least here, where a simple baseline errs less:</p><ul>{worse}</ul>"
+    return "<p>The model errs less than every baseline in every line of these tables.</p>"
+
+
 def _certainty(result: RunResult) -> str:
-    worse = where_model_is_worse(result.scores)
-    found = (
-        f"<p>Where a simple baseline does better than the model, so trust it least there:</p>"
-        f"<ul>{''.join(f'<li>{_prose(line)}.</li>' for line in worse)}</ul>"
-        if worse
-        else "<p>The model errs less than every baseline in every line of these tables.</p>"
-    )
+    found = f"{_overall_scores(result.scores)}{_comparison(result.scores)}{_family_scores(result.scores)}"
     return (
-        '<h2 id="sure">How sure</h2><p>The models were tested on papers they had not seen: rows of one paper never stand '
-        "on both sides of a split. An error of 0.3 in log<sub>10</sub> σ means off by a factor of 2, of 0.5 by a factor "
-        "of 3, of 1 by a factor of 10. The number after ± is how much the error changes when the papers are dealt anew. "
-        "A model is worth using where it errs less than the baselines below it.</p>"
-        f"{_overall_scores(result.scores)}{found}{_family_scores(result.scores)}"
+        '<h2 id="sure">How sure</h2><p>The models were tested on papers they had not seen: rows of one paper never '
+        "stand on both sides of a split. An error of 0.3 in log<sub>10</sub> σ means off by a factor of 2, of 0.5 by a "
+        "factor of 3, of 1 by a factor of 10. A number after ± is how much the error changes when the papers are "
+        "dealt anew. A model is worth using where it errs less than the baselines below it.</p>"
+        f"{found if result.scores else '<p>Nothing was scored in this run.</p>'}"
     )
 
 
@@ -580,7 +618,7 @@ def _hover(sample: Sample, *more: str) -> str:
 
 def _measured_text(sample: Sample) -> str:
     sigma = "" if sample.conductivity_s_cm is None else f"measured {_scientific(sample.conductivity_s_cm)} S/cm"
-    return sigma if sample.meas_temp_c is None else f"{sigma} at {sample.meas_temp_c:g} °C"
+    return sigma if sample.meas_temp_c is None else f"{sigma} at {sample.meas_temp_c:.4g} °C"
 
 
 def family_colours(samples: Iterable[Sample]) -> dict[str, str]:
@@ -632,7 +670,7 @@ def _candidate_points(candidates: Mapping[str, Sequence[Scored]], place: Callabl
                     [x for x, _ in drawn],
                     [s.prediction.conductivity_25_s_cm for _, s in drawn],
                     [_hover(s.sample, f"predicted {_conductivity(s)}") for _, s in drawn],
-                    color=ACCENT, size=11, opacity=0.95, line={"width": 1, "color": "#ffffff"},
+                    color=ACCENT, size=11, opacity=0.95, line={"width": 0.75, "color": "rgba(255,255,255,0.7)"},
                     symbol=CANDIDATE_SYMBOLS[i % len(CANDIDATE_SYMBOLS)],
                 )
             )  # fmt: skip
@@ -649,7 +687,7 @@ def _measured_points(
         if drawn:
             traces.append(
                 _points(
-                    _word(name) if name else "other families",
+                    f"measured {escape(_word(name))}" if name else "measured, other families",
                     [x for x, _ in drawn],
                     [s.conductivity_s_cm or 0 for _, s in drawn],
                     [_hover(s, _measured_text(s)) for _, s in drawn],
@@ -683,7 +721,7 @@ def _shown_candidates(result: RunResult) -> dict[str, list[Scored]]:
 
 
 def _log_axis(title: str, **more: object) -> dict[str, object]:
-    return {"title": {"text": title}, "type": "log", "exponentformat": "power", "showexponent": "all", **more}
+    return {"title": {"text": title}, "type": "log", "exponentformat": "power", "dtick": 1, **more}
 
 
 def _figure(name: str, title: str, caption: str, traces: Sequence[Any], x: object, y: object) -> Figure:
@@ -702,8 +740,8 @@ def _figure(name: str, title: str, caption: str, traces: Sequence[Any], x: objec
 def _parity_figure(result: RunResult, colours: Mapping[str, str]) -> Figure:
     cv = result.cv
     model = PROMOTED if PROMOTED in cv.predictions else next(iter(cv.predictions))
-    rows = [i for i in np.flatnonzero(cv.rows.is_conductivity) if cv.rows.samples[i].meas_temp_c is not None]
-    samples = [cv.rows.samples[i] for i in rows]
+    rows = [i for i in np.flatnonzero(cv.rows.is_conductivity) if cv.rows.samples[int(i)].meas_temp_c is not None]
+    samples = [cv.rows.samples[int(i)] for i in rows]
     kelvin = np.array([s.meas_temp_c or 0.0 for s in samples]) + 273.15
     shift = np.log10(kelvin / REFERENCE_K)
     measured, predicted = cv.rows.targets[rows] - shift, cv.predictions[model][0][rows] - shift
@@ -713,7 +751,7 @@ def _parity_figure(result: RunResult, colours: Mapping[str, str]) -> Figure:
     ]
     traces = []
     for name, chosen in _by_family(samples, colours).items():
-        label, colour = _word(name) if name else "other families", colours.get(name, OTHER_COLOUR)
+        label, colour = escape(_word(name)) if name else "other families", colours.get(name, OTHER_COLOUR)
         x, y = (10.0 ** measured[chosen]).tolist(), (10.0 ** predicted[chosen]).tolist()
         traces.append(_points(label, x, y, [texts[i] for i in chosen], color=colour, size=6))
     ends = [float(np.floor(measured.min(initial=-2))), float(np.ceil(measured.max(initial=-1)))]
@@ -782,8 +820,8 @@ def _series_figure(result: RunResult) -> Figure:
         ),
     ]  # fmt: skip
     caption = (
-        "How much sodium sulfide the glass should hold. The band holds nine of ten new samples; points were measured at "
-        "15 to 35 °C."
+        "How much sodium sulfide the glass should hold. The band holds nine of ten new samples; points were measured "
+        "at 15 to 35 °C."
     )
     axes = (
         {"title": {"text": "x in x Na<sub>2</sub>S · (1−x) B<sub>2</sub>S<sub>3</sub>"}},
@@ -848,7 +886,7 @@ _STYLE = """
   --rule: #38414b; --link: #7db8f5; } }
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
-body { margin: 0 auto; max-width: 74rem; padding: 1rem 1rem 4rem; background: var(--paper); color: var(--ink);
+body { margin: 0 auto; max-width: 80rem; padding: 1rem 1rem 4rem; background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 1rem 0 .5rem; }
 h2 { font-size: 1.4rem; margin: 2.5rem 0 .5rem; padding-top: 1rem; border-top: 1px solid var(--rule); }
@@ -878,20 +916,20 @@ dd { margin: 0; font-variant-numeric: tabular-nums; }
 table { border-collapse: collapse; width: 100%; font-size: .85rem; font-variant-numeric: tabular-nums;
   overflow-wrap: normal; }
 caption { text-align: left; padding: .6rem .75rem; color: var(--quiet); }
-th, td { text-align: left; vertical-align: top; padding: .45rem .75rem; border-top: 1px solid var(--rule);
+th, td { text-align: left; vertical-align: top; padding: .45rem .6rem; border-top: 1px solid var(--rule);
   white-space: nowrap; }
 thead th { background: var(--panel); vertical-align: bottom; }
 tbody th { font-weight: 600; }
 tbody tr:hover { background: var(--panel); }
-.wide { display: block; min-width: 13rem; max-width: 24rem; white-space: normal; }
-.formula { white-space: nowrap; }
+.wide { display: block; min-width: 12rem; max-width: 24rem; white-space: normal; }
 small { color: var(--quiet); font-size: .85em; font-weight: 400; }
 cite { font-style: normal; color: var(--quiet); }
 figure { margin: 0 0 1rem; }
 figcaption { color: var(--quiet); font-size: .9rem; max-width: 48rem; }
 .plot { width: 100%; height: 560px; }
 summary { cursor: pointer; padding: .5rem 0; }
-@media (max-width: 600px) { .plot { height: 620px; } h1 { font-size: 1.6rem; } dl { grid-template-columns: 6.4rem 1fr; } }
+@media (max-width: 600px) { .plot { height: 620px; } h1 { font-size: 1.6rem; }
+  dl { grid-template-columns: 6.4rem 1fr; } }
 """
 
 _DRAW = """
@@ -904,8 +942,9 @@ _DRAW = """
       var figure = JSON.parse(document.getElementById(box.id + "-data").textContent);
       figure.layout.font = { color: ink, size: window.innerWidth < 600 ? 12 : 13, family: "system-ui, sans-serif" };
       figure.layout.hoverlabel = { align: "left", bgcolor: panel, bordercolor: ink, font: { color: ink } };
+      figure.layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: "#8b929a", activecolor: ink };
       Plotly.react(box, figure.data, figure.layout, { responsive: true, displaylogo: false,
-        modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] });
+        modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]] });
     });
   }
   draw();

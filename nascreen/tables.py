@@ -43,7 +43,7 @@ def conditions_from_cells(cells: Mapping[str, str], *, strict: bool = False) -> 
     Raises:
         InputError: If the row cannot be used; the message says what is allowed.
     """
-    known = {ALIASES.get(name, name): text for name, text in cells.items() if isinstance(name, str)}
+    known = {ALIASES.get(name, name): text for name, text in cells.items()}
     sample = sample_from_cells({name: known[name] for name in CONDITION_COLUMNS if known.get(name)})
     require_usable(sample)
     if strict:
@@ -136,8 +136,8 @@ def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
                 continue
             if len(cells) != len(header):
                 raise TableError(
-                    f"The table {shown(path.name)} has {len(cells)} cells in line {reader.line_num} where the header has "
-                    f"{len(header)}; correct that line."
+                    f"The table {shown(path.name)} has {len(cells)} cells in line {reader.line_num} "
+                    f"where the header has {len(header)}; correct that line."
                 )
             rows.append(dict(zip(header, cells, strict=True)))
     except csv.Error as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 
 from nascreen import __version__
 from nascreen.datasets import data_hash, model_folder
-from nascreen.training import ScoreRow, require
+from nascreen.training import CrossValidation, ScoreRow, require
 
 EXPERIMENT = "nascreen"
 DATABASE = "mlflow.db"
@@ -22,7 +23,11 @@ def _mlflow() -> Any:  # noqa: ANN401
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    return require("mlflow")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    mlflow = require("mlflow")
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return mlflow
 
 
 @contextmanager
@@ -59,6 +64,23 @@ def log_scores(mlflow: Any, scores: Sequence[ScoreRow]) -> None:  # noqa: ANN401
 def _metric_name(row: ScoreRow) -> str:
     quantity = {"log10 σ": "log_sigma", "log10 σ, 15–35 °C": "log_sigma_room", "Ea / eV": "ea_ev"}
     return f"mae_{quantity.get(row.quantity, 'log_strength')}/{row.model.replace(' ', '_')}"
+
+
+def predicted_figure(cv: CrossValidation) -> Any:  # noqa: ANN401
+    """Return a plotly figure of predicted against measured log10 σ on papers left out, first shuffle."""
+    objects = require("plotly.graph_objects")
+    mask = cv.rows.is_conductivity
+    measured, predicted = cv.rows.targets[mask], cv.predictions["mean of both"][0][mask]
+    limits = [float(min(measured.min(), predicted.min())), float(max(measured.max(), predicted.max()))]
+    formulas = [s.formula for s, keep in zip(cv.rows.samples, mask, strict=True) if keep]
+    figure = objects.Figure(
+        [
+            objects.Scatter(x=measured, y=predicted, mode="markers", text=formulas, name="samples"),
+            objects.Scatter(x=limits, y=limits, mode="lines", name="equal"),
+        ]
+    )
+    figure.update_layout(xaxis_title="measured log10(σT/298 K / S/cm)", yaxis_title="predicted, paper left out")
+    return figure
 
 
 def log_model(mlflow: Any) -> None:  # noqa: ANN401

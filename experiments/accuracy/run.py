@@ -1,0 +1,107 @@
+"""Accuracy on papers left out: the promoted model, baselines, and untuned boosting, on the same folds.
+
+    python experiments/accuracy/run.py [--seeds 3] [--out results]
+
+Hyperparameters are tuned inside each fold. Writes ``experiments/accuracy/results.csv`` and logs to MLflow under
+``--out``. Also says which form of the Arrhenius law the reported activation energies belong to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from collections import defaultdict
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import xgboost
+
+from nascreen.datasets import load_table, sodium_conductivity_rows
+from nascreen.features import BLOCKS
+from nascreen.physics import activation_energy_ev
+from nascreen.tracking import log_scores, tracked_run
+from nascreen.training import (
+    N_FOLDS,
+    CrossValidation,
+    ScoreRow,
+    cross_validate,
+    cross_validate_strength,
+    score_table,
+    training_rows,
+)
+
+HERE = Path(__file__).parent
+
+
+def untuned_boosting(cv: CrossValidation) -> np.ndarray:
+    """Return out-of-fold predictions of untuned boosting: fractions + Magpie + processing + 1/T."""
+    rows = cv.rows
+    blocks = [rows.features[:, BLOCKS[name]] for name in ("fraction", "magpie", "processing")]
+    inverse_t = -rows.coefficients[:, 1:2] * rows.coefficients[:, :1]
+    features = np.hstack([*blocks, inverse_t])
+    out = np.empty((len(cv.seeds), len(rows.targets)))
+    for i, fold in enumerate(cv.folds):
+        for k in range(N_FOLDS):
+            for kind in (True, False):
+                mask = rows.is_conductivity == kind
+                train, test = mask & (fold != k), mask & (fold == k)
+                model = xgboost.XGBRegressor(n_jobs=2, random_state=0)
+                out[i, test] = model.fit(features[train], rows.targets[train]).predict(features[test])
+    return out
+
+
+def arrhenius_forms() -> str:
+    """Compare reported activation energies with the slopes of log σ and of log σT of the same samples."""
+    samples = defaultdict(list)
+    for s in sodium_conductivity_rows(load_table("literature")):
+        samples[s.paper_id, s.formula, s.phase, s.label, s.sinter_temp_c].append(s)
+    offsets = []
+    for rows in samples.values():
+        energies = [s.ea_ev for s in rows if s.ea_ev is not None]
+        cold, hot = min(rows, key=lambda s: s.meas_temp_c), max(rows, key=lambda s: s.meas_temp_c)
+        if energies and hot.meas_temp_c - cold.meas_temp_c > 30 and cold.value_origin == "measured":
+            values = (cold.conductivity_s_cm, cold.meas_temp_c, hot.conductivity_s_cm, hot.meas_temp_c)
+            form = activation_energy_ev(*values)
+            scaled = activation_energy_ev(
+                values[0] * (values[1] + 273.15), values[1], values[2] * (values[3] + 273.15), values[3]
+            )
+            offsets.append((form - energies[0], scaled - energies[0]))
+    median = np.median(offsets, axis=0)
+    return (
+        f"{len(offsets)} measured samples with two temperatures and an Ea: slope less reported Ea, median "
+        f"{median[0]:+.3f} eV in the σ form, {median[1]:+.3f} eV in the σT form"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path("results"))
+    options = parser.parse_args()
+    started = time.perf_counter()
+    print(arrhenius_forms())
+    with tracked_run("accuracy", {"n_seeds": options.seeds}, options.out) as mlflow:
+        cv = cross_validate(training_rows(), range(options.seeds), on_fold=lambda s, k: print(f"seed {s} fold {k}"))
+        cv = CrossValidation(
+            cv.rows, cv.seeds, {**cv.predictions, "untuned boosting": untuned_boosting(cv)}, cv.spreads, cv.folds
+        )
+        scores: list[ScoreRow] = [*score_table(cv), *cross_validate_strength(range(5))[0]]
+        log_scores(mlflow, scores)
+    with (HERE / "results.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(asdict(scores[0])), lineterminator="\n")
+        writer.writeheader()
+        for row in scores:
+            writer.writerow({**asdict(row), "error": f"{row.error:.4f}", "spread": f"{row.spread:.4f}"})
+    for row in scores:
+        if row.subset == "all":
+            print(
+                f"{row.quantity:20} {row.model:20} {row.error:.3f} ± {row.spread:.3f}  "
+                f"({row.n_rows} rows, {row.n_papers} papers)"
+            )
+    print(f"{time.perf_counter() - started:.0f} s; table in {HERE / 'results.csv'}")
+
+
+if __name__ == "__main__":
+    main()
