@@ -45,18 +45,19 @@ def _session(path: Path) -> Any:  # noqa: ANN401
     return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
 
 
-def load_card(folder: Path) -> dict[str, Any]:
+def load_card(folder: Path, needed: Sequence[str]) -> dict[str, Any]:
     """Return the card of a promoted model after checking every file that it lists.
 
     Args:
         folder: Folder of the model, which holds ``card.json``.
+        needed: Files that will be opened; the card must promise each.
 
     Raises:
         IntegrityError: If the card is missing, or a file is missing or differs from its sha256.
     """
     try:
         card: dict[str, Any] = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-        files = dict(card["files"])
+        files = {name: str(card["files"][name]) for name in needed}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise IntegrityError(
             f"The card {folder.name}/card.json cannot be read ({type(error).__name__}); "
@@ -89,7 +90,7 @@ class ConductivityModel:
 
     def __init__(self, folder: Path) -> None:
         """Load the model from its folder; see `load_card` for what is refused."""
-        self.card = load_card(folder)
+        self.card = load_card(folder, ("process.onnx", "trees.onnx", "domain.npz"))
         self._process = _session(folder / "process.onnx")
         self._trees = _session(folder / "trees.onnx")
         with np.load(folder / "domain.npz", allow_pickle=False) as arrays:
@@ -166,7 +167,7 @@ class StrengthModel:
 
     def __init__(self, folder: Path) -> None:
         """Load the model from its folder; see `load_card` for what is refused."""
-        self.card = load_card(folder)
+        self.card = load_card(folder, ("law.onnx",))
         self._law = _session(folder / "law.onnx")
 
     def log_strength(self, samples: Sequence[Sample], families: Sequence[str]) -> tuple[Array, Array]:

@@ -18,7 +18,7 @@ from nascreen.datasets import data_hash, load_table, model_folder
 from nascreen.models import load_models
 from nascreen.records import name_of, processing_line
 from nascreen.report import RunResult, write_report
-from nascreen.screening import Scored, measured_samples, rank, score
+from nascreen.screening import Scored, measured_samples, nearest, rank, score
 from nascreen.spaces import SPACES, generate
 from nascreen.tracking import log_model, log_scores, predicted_figure, tracked_run
 from nascreen.training import (
@@ -154,8 +154,10 @@ def run(out: Path, seed: int) -> Path:
             "run finished": started, "nascreen": __version__, "data hash": data_hash("literature", "glasses"),
             "candidates scored": f"{sum(map(len, scored.values())):,}", "shuffle of the papers": str(seed),
         }  # fmt: skip
+        ranked = [s.sample for found in rankings.values() for s in found]
+        near = dict(zip(ranked, map(tuple, nearest(ranked, 3)), strict=True))
         result = RunResult(
-            cv, scores, rankings, batches, measured_samples()[0], _binary_series(scored["thioborate"]), facts
+            cv, scores, rankings, batches, measured_samples()[0], _binary_series(scored["thioborate"]), facts, near
         )
         report = write_report(out, result)
         for name in ("report.html", "ranking.csv", "batch.csv", "scores.csv"):

@@ -429,7 +429,7 @@ def name_of(sample: Sample) -> str:
 def _heating(verb: str, temp_c: float | None, time_h: float | None) -> str:
     if temp_c is None:
         return ""
-    return f"{verb} {temp_c:g} °C" + ("" if time_h is None else f", {time_h:g} h")
+    return f"{verb} {temp_c:.4g} °C" + ("" if time_h is None else f", {time_h:g} h")
 
 
 def _pores(sample: Sample, *, is_filled: bool) -> str:
@@ -438,7 +438,11 @@ def _pores(sample: Sample, *, is_filled: bool) -> str:
         return f"{pores} filled with {sample.second_phase or 'a filler'}" if is_filled else pores
     if sample.second_phase:
         return f"with {sample.second_phase}"
-    return "dense" if sample.phase == "crystalline" and sample.sinter_temp_c is not None else ""
+    if sample.rel_density_pct is not None:
+        return f"{sample.rel_density_pct:g} % dense"
+    # Of a measured body whose density is not stated nothing is claimed.
+    is_candidate = not sample.paper_id and sample.sinter_temp_c is not None
+    return "dense" if is_candidate and sample.phase == "crystalline" else ""
 
 
 def processing_line(sample: Sample) -> str:

@@ -19,7 +19,7 @@ from nascreen.campaign import Batch, Suggestion
 from nascreen.chemistry import modifier_fraction
 from nascreen.features import chemistry_of
 from nascreen.models import REFERENCE_K, family_of_sample
-from nascreen.records import CENSORED_ORIGINS, Sample, cells_from_sample, citation
+from nascreen.records import CENSORED_ORIGINS, Sample, cells_from_sample, citation, name_of, processing_line
 from nascreen.screening import REFERENCE_STRENGTH_MPA, REFERENCE_THICKNESS_UM, Neighbour, Scored
 from nascreen.training import CrossValidation, ScoreRow, require
 
@@ -28,7 +28,7 @@ PROMOTED = "mean of both"
 BASELINES = ("nearest neighbour", "family median", "global median")
 
 MODEL_WORDS: Mapping[str, str] = {
-    PROMOTED: "Used for σ and Ea: mean of the two models below",
+    PROMOTED: "Used for σ: mean of Gaussian process and XGBoost; for Ea the Gaussian process alone",
     "gaussian process": "Gaussian process (interpolates smoothly between measured samples)",
     "xgboost": "XGBoost (many small decision trees)",
     "strength law": "Used for strength: law of strength against porosity, with terms for family and filler",
@@ -247,10 +247,6 @@ def _decades(value: float) -> str:
     return f"{value:.2f} decades" if value >= 0.01 else "less than 0.01 decades"
 
 
-def _span(value: float, low: float, high: float, unit: str) -> str:
-    return f"{_short(value)} {unit} ({_short(low)} to {_short(high)})"
-
-
 def _formula(text: str) -> str:
     """Return a formula, or text that holds some, as HTML with its amounts as subscripts.
 
@@ -288,41 +284,6 @@ def _linked(text: str, plain: Callable[[str], str]) -> str:
 
 def _word(name: str) -> str:
     return "NASICON" if name == "nasicon" else name.replace("_", " ") or "unknown"
-
-
-def _heat(verb: str, temp_c: float | None, time_h: float | None) -> str:
-    if temp_c is None:
-        return ""
-    return f"{verb} {temp_c:g} °C" + ("" if time_h is None else f", {time_h:g} h")
-
-
-def _porosity(sample: Sample, *, is_filled: bool) -> str:
-    if sample.porosity_pct is not None:
-        pores = f"about {sample.porosity_pct:g} % pores"
-        return f"{pores} filled with {sample.second_phase or 'a filler'}" if is_filled else pores
-    if sample.second_phase:
-        return f"with {sample.second_phase}"
-    return "dense" if sample.phase == "crystalline" and sample.sinter_temp_c is not None else ""
-
-
-def processing_line(sample: Sample) -> str:
-    """Say in one line how a sample is made, as far as it is stated.
-
-    >>> processing_line(Sample(sinter_temp_c=1100, sinter_time_h=10, porosity_pct=10))
-    'sinter 1100 °C, 10 h; about 10 % pores'
-    """
-    is_filled = sample.second_phase_role == "pore_filler"
-    route = {"": "", "solid_state": "solid-state synthesis", "mechanochemical+anneal": "ball mill, then anneal"}
-    parts = [
-        route.get(sample.synthesis, _word(sample.synthesis)),
-        "" if sample.press_mpa is None else f"press at {sample.press_mpa:g} MPa",
-        _heat("sinter", sample.sinter_temp_c, sample.sinter_time_h),
-        "" if is_filled else _heat("heat at", sample.heat_temp_c, sample.heat_time_h),
-        _porosity(sample, is_filled=is_filled),
-        _heat("cure", sample.heat_temp_c, sample.heat_time_h) if is_filled else "",
-        _word(sample.phase) if sample.phase.startswith("glass") else "",
-    ]
-    return "; ".join(filter(None, parts))
 
 
 def _conductivity(scored: Scored) -> str:
@@ -388,8 +349,8 @@ def _card(number: int, suggestion: Suggestion) -> str:
     gain = suggestion.expected_improvement
     lines = {
         "σ at 25 °C": _conductivity(scored),
-        "Activation energy": _span(p.ea_ev, p.ea_lo, p.ea_hi, "eV"),
-        "Strength": _span(p.strength_mpa, p.strength_lo, p.strength_hi, "MPa"),
+        "Activation energy": f"{p.ea_ev:.2f} eV ({p.ea_lo:.2f} to {p.ea_hi:.2f})",
+        "Strength": f"{_short(p.strength_mpa)} MPa ({_short(p.strength_lo)} to {_short(p.strength_hi)})",
         "Thinnest disc": f"{_short(scored.thinnest_um)} µm, then {_short(scored.resistance_ohm_cm2)} Ω cm²",
         "Expected gain": f"{_decades(gain)} (a factor of {10**gain:.2f}); {_decades(suggestion.batch_gain)} on top of "
         "the experiments before it",
@@ -414,10 +375,14 @@ def _neighbour(near: Neighbour) -> str:
     if sample.conductivity_s_cm is not None:
         value = f"measured {_scientific(sample.conductivity_s_cm)} S/cm"
         value += "" if sample.meas_temp_c is None else f" at {sample.meas_temp_c:.4g} °C"
-    parts = [value, _word(sample.phase) if sample.phase else "", _heat("sintered", sample.sinter_temp_c, None)]
-    made = "; ".join(filter(None, parts))
+    parts = [
+        value,
+        _word(sample.phase) if sample.phase else "",
+        f"sintered {sample.sinter_temp_c:.4g} °C" if sample.sinter_temp_c is not None else "",
+    ]
+    made, name = "; ".join(filter(None, parts)), name_of(sample) or sample.label
     return (
-        f"<li><strong>{_formula(sample.formula)}</strong>, distance {near.distance:.2f}: {_prose(made)}. "
+        f"<li><strong>{_formula(name)}</strong>, distance {near.distance:.2f}: {_prose(made)}. "
         f"<cite>{_cited(near.citation)}</cite></li>"
     )
 
@@ -608,7 +573,7 @@ def _family(sample: Sample) -> str:
 def _hover(sample: Sample, *more: str) -> str:
     source = citation(sample) if sample.paper_id or sample.doi or sample.title else ""
     lines = [
-        _formula(sample.formula or sample.label),
+        _formula(name_of(sample) or sample.label),
         _formula(processing_line(sample)),
         *map(escape, more),
         escape(source),

@@ -206,7 +206,9 @@ def test_no_measured_value_nor_its_temperature_is_a_feature(
 
 @given(sample=st.sampled_from(LITERATURE), text=st.sampled_from(["lit-9999", "10.1/x", "A. N. Other"]))
 def test_where_a_sample_was_reported_is_no_feature(sample: Sample, text: str) -> None:
-    other = replace(sample, sample_id=text, paper_id=text, group_id=text, doi=text, first_author=text, year=1999, label=text)
+    other = replace(
+        sample, sample_id=text, paper_id=text, group_id=text, doi=text, first_author=text, year=1999, label=text
+    )
     np.testing.assert_array_equal(feature_matrix([other]), feature_matrix([sample]))
 
 
@@ -264,7 +266,12 @@ def test_the_family_of_a_glass_is_not_that_of_its_crystal() -> None:
 
 @pytest.mark.parametrize(
     ("formula", "message"),
-    [("Na3(", "bracket that is never closed"), ("NaN", "missing value"), ("Na3Qq", "not an element symbol"), ("", "empty")],
+    [
+        ("Na3(", "bracket that is never closed"),
+        ("NaN", "missing value"),
+        ("Na3Qq", "not an element symbol"),
+        ("", "empty"),
+    ],
     ids=["bracket", "nan", "symbol", "empty"],
 )
 def test_a_formula_that_cannot_be_read_is_refused_not_filled(formula: str, message: str) -> None:

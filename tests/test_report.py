@@ -498,7 +498,9 @@ def test_missing_plotly_says_what_to_install(
             id="filled",
         ),
         pytest.param(
-            Sample(phase="crystalline", sinter_temp_c=1260.0, sinter_time_h=0.5), "sinter 1260 °C, 0.5 h; dense", id="dense"
+            Sample(phase="crystalline", sinter_temp_c=1260.0, sinter_time_h=0.5),
+            "sinter 1260 °C, 0.5 h; dense",
+            id="dense",
         ),
         pytest.param(
             Sample(phase="glass_ceramic", synthesis="mechanochemical+anneal", press_mpa=360.0, heat_temp_c=250.0),
@@ -506,6 +508,8 @@ def test_missing_plotly_says_what_to_install(
             id="glass ceramic",
         ),
         pytest.param(Sample(second_phase="PEO"), "with PEO", id="second phase"),
+        pytest.param(Sample(sinter_temp_c=1284.85, rel_density_pct=96.5), "sinter 1285 °C; 96.5 % dense", id="density"),
+        pytest.param(Sample(paper_id="p", phase="crystalline", sinter_temp_c=1200.0), "sinter 1200 °C", id="measured"),
         pytest.param(Sample(), "", id="nothing stated"),
     ],
 )  # fmt: skip
@@ -540,3 +544,11 @@ def test_prose_links_dois_and_leaves_them_whole() -> None:
 def test_every_citation_of_the_literature_keeps_its_text() -> None:
     for sample in load_table("literature"):
         assert Page(report._cited(citation(sample))).text == citation(sample).replace("\u00a0", " ")
+
+
+def test_measured_glass_is_called_by_its_batch(result: RunResult, tmp_path: Path) -> None:
+    glass = next(s for s in measured_samples()[0] if s.modifier_mol_pct and "mol%" in s.label)
+    first = result.batches[TITLES[0]].suggestions[0]
+    suggestion = replace(first, neighbours=(Neighbour(glass, 0.1, citation(glass)),))
+    write_report(tmp_path, replace(result, batches={"a": Batch("conductivity", "x", -2.0, (suggestion,))}))
+    assert glass.label in read_page(tmp_path).text
