@@ -166,6 +166,20 @@ def _incumbent(scored: Sequence[Scored], objective: str) -> tuple[float, str]:
     return value, f"{10**-value:.3g} Ω cm², from {text} as a bare disc of {10**typical:.0f} µm"
 
 
+def check_request(n: int, objective: str, seed: int) -> None:
+    """Refuse a batch that cannot be chosen.
+
+    Raises:
+        RangeError: If an argument is out of range.
+    """
+    if objective not in OBJECTIVES:
+        raise RangeError(f"The objective must be one of {', '.join(OBJECTIVES)}; got {shown(objective)}.")
+    if not 1 <= n <= MAX_BATCH:
+        raise RangeError(f"A batch holds 1 to {MAX_BATCH} experiments; got {n}.")
+    if seed < 0:
+        raise RangeError(f"The seed is {seed}; allowed is a whole number from 0.")
+
+
 def suggest(
     scored: Sequence[Scored], n: int = 6, objective: str = "conductivity", seed: int = 0, n_neighbours: int = 3
 ) -> Batch:
@@ -189,10 +203,7 @@ def suggest(
     Raises:
         RangeError: If an argument is out of range or no candidate is left.
     """
-    if objective not in OBJECTIVES:
-        raise RangeError(f"The objective must be one of {', '.join(OBJECTIVES)}; got {shown(objective)}.")
-    if not 1 <= n <= MAX_BATCH:
-        raise RangeError(f"A batch holds 1 to {MAX_BATCH} experiments; got {n}.")
+    check_request(n, objective, seed)
     usable = [s for s in scored if s.prediction.in_domain]
     if not usable:
         raise RangeError("No candidate lies within the domain of the models; choose another space.")

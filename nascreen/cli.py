@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nascreen import __version__
-from nascreen.errors import InputError, NascreenError, RangeError
+from nascreen.errors import InputError, NascreenError, RangeError, shown
 
 if TYPE_CHECKING:
     from nascreen.models import Prediction
@@ -35,6 +35,9 @@ SEED = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
 
 def main() -> None:
     """Run the command; an error is one sentence on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     try:
         app(standalone_mode=False)
     except NascreenError as error:
@@ -48,7 +51,8 @@ def main() -> None:
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
-        print(f"nascreen: {error.format_message()} See: nascreen --help", file=sys.stderr)
+        if error.format_message():
+            print(f"nascreen: {error.format_message()} See: nascreen --help", file=sys.stderr)
         sys.exit(2)
 
 
@@ -82,15 +86,20 @@ def predict(
     """Predict conductivity, activation energy and strength, each with its 90 % interval."""
     if (formula is None) == (csv is None):
         raise InputError("Give either one formula or --csv FILE; for example: nascreen predict Na3Zr2Si2PO12")
-    if csv is not None:
-        _predict_table(csv, out, strict=strict)
-        return
     cells = {
         "formula": formula or "", "phase": phase, "sinter_temp_c": sinter_temp_c, "sinter_time_h": sinter_time_h,
         "heat_temp_c": heat_temp_c, "heat_time_h": heat_time_h, "press_mpa": press_mpa,
         "rel_density_pct": rel_density_pct, "porosity_pct": porosity_pct, "second_phase": second_phase,
         "second_phase_role": second_phase_role, "meas_temp_c": meas_temp_c,
     }  # fmt: skip
+    if csv is not None:
+        given = [f"--{name.replace('_', '-')}" for name, text in {**cells, "json": as_json}.items() if text]
+        if given:
+            raise InputError(f"With --csv the conditions are columns of the table; leave out {', '.join(given)}.")
+        _predict_table(csv, out, strict=strict)
+        return
+    if out is not None:
+        raise InputError("--out is for tables; for one formula use --json, or give --csv FILE.")
     from nascreen.models import load_models
     from nascreen.tables import conditions_from_cells, result_values
 
@@ -137,7 +146,12 @@ def _predict_table(source: Path, target: Path | None, *, strict: bool) -> None:
     else:
         results = predict_cells(rows, models, strict=strict)
     # A measured column of the same name must not be lost, so it is kept beside the prediction.
-    renamed = {name: f"given_{name}" if name in RESULT_COLUMNS else name for name in header}
+    renamed: dict[str, str] = {}
+    for name in header:
+        kept = f"given_{name}" if name in RESULT_COLUMNS else name
+        while name in RESULT_COLUMNS and kept in header:
+            kept = f"given_{kept}"
+        renamed[name] = kept
     merged = [
         {**{renamed[name]: cell for name, cell in row.items()}, **result}
         for row, result in zip(rows, results, strict=True)
@@ -165,10 +179,13 @@ def _score_space(space: str, n: int | None, seed: int) -> list[Scored]:
     from nascreen.spaces import count, generate
 
     total = count(space)
-    print(f"The space {space} holds {total:,} charge-balanced candidates; scoring {n or total:,}.", file=sys.stderr)
+    print(
+        f"The space {space} holds {total:,} charge-balanced candidates; scoring {total if n is None else n:,}.",
+        file=sys.stderr,
+    )
+    candidates = generate(space, n=n, seed=seed)
     with _progress() as progress:
-        task = progress.add_task(f"score {space}", total=n or total)
-        candidates = generate(space, n=n, seed=seed)
+        task = progress.add_task(f"score {space}", total=len(candidates))
         return score(candidates, on_progress=lambda done: progress.update(task, completed=done))
 
 
@@ -209,11 +226,9 @@ def rank(
     seed: SEED = 0,
 ) -> None:
     """Rank the candidates of a space, with intervals."""
-    from nascreen.screening import SORT_KEYS
     from nascreen.screening import rank as best_of
 
-    if by not in SORT_KEYS:
-        raise RangeError(f"A ranking can be sorted by {', '.join(SORT_KEYS)}; got '{by[:60]}'.")
+    best_of([], by, top, per_system)  # so that a wrong option is said before the work
     ranked = best_of(_score_space(space, n, seed), by, top, per_system)
     _print_ranking(ranked)
     if out:
@@ -232,9 +247,11 @@ def suggest(
     seed: SEED = 0,
 ) -> None:
     """Propose a batch of next experiments by Bayesian optimization."""
+    from nascreen.campaign import check_request
     from nascreen.campaign import suggest as propose
     from nascreen.records import name_of, processing_line
 
+    check_request(n, objective, seed)
     batch = propose(_score_space(space, None, seed), n, objective, seed)
     print(f"Best measured: {batch.best}")
     for i, s in enumerate(batch.suggestions, start=1):
@@ -261,10 +278,9 @@ def _measured_text(sample: Any) -> str:  # noqa: ANN401
 def ranking_cells(position: int, scored: Scored) -> dict[str, str]:
     """Return one line of a ranking as cells."""
     from nascreen.records import cells_from_sample
-    from nascreen.tables import result_cells
+    from nascreen.tables import CONDITION_COLUMNS, result_cells
 
-    columns = ["formula", "label", "phase", "sinter_temp_c", "sinter_time_h", "porosity_pct", "second_phase",
-               "heat_temp_c", "heat_time_h", "press_mpa"]  # fmt: skip
+    columns = ["label", *CONDITION_COLUMNS]
     results = result_cells(scored.prediction)
     results.pop("error")
     return {
@@ -308,7 +324,7 @@ def data_show(sample_id: Annotated[str, typer.Argument(help="Identifier of a row
                     if (value := getattr(sample, field)) not in ("", None):
                         print(f"  {field:28} {value} {COLUMN_BY_NAME[field].unit}".rstrip())
                 return
-    raise InputError(f"No row has the identifier '{sample_id[:60]}'; they look like lit-0001, sciglass-…, li-0001.")
+    raise InputError(f"No row has the identifier {shown(sample_id)}; they look like lit-0001, sciglass-…, li-0001.")
 
 
 @app.command()

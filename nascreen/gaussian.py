@@ -244,6 +244,10 @@ class ArrheniusProcess:
         """Return the posterior covariance of one linear functional per sample, shape (n, n)."""
         cross = self.covariance(_Distances.between(inputs, self.inputs), coefficients, self.coefficients)
         prior = self.covariance(_Distances.between(inputs, inputs), coefficients, coefficients)
+        # A phase that is not known could be any: it keeps its whole prior variance.
+        is_unknown = 1 - inputs.phase.sum(axis=1)
+        own = np.column_stack([values[-1] ** 2 for values in amplitudes(self.parameters)]) * coefficients**2
+        prior[np.diag_indices_from(prior)] += is_unknown * own.sum(axis=1)
         half = solve_triangular(self._factor[0], cross.T, lower=True)
         return np.asarray(prior - half.T @ half)
 
@@ -393,8 +397,5 @@ def compact_variance(
     distances = _Distances.between(inputs, process.inputs[rows])
     half = process.covariance(distances, coefficients, process.coefficients[rows]) @ inverse.T
     prefactor, energy = amplitudes(process.parameters)
-    is_phase_known = inputs.phase.sum(axis=1)
-    prior_a = (prefactor[:-1] ** 2).sum() + prefactor[-1] ** 2 * is_phase_known
-    prior_e = (energy[:-1] ** 2).sum() + energy[-1] ** 2 * is_phase_known
-    prior = prior_a * coefficients[:, 0] ** 2 + prior_e * coefficients[:, 1] ** 2
+    prior = (prefactor**2).sum() * coefficients[:, 0] ** 2 + (energy**2).sum() * coefficients[:, 1] ** 2
     return np.asarray(prior - (half**2).sum(axis=1))

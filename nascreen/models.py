@@ -6,6 +6,7 @@ one in ``card.json``. Nothing here imports a training library.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from nascreen.chemistry import SYMBOLS, family_of
 from nascreen.datasets import model_folder, verify_file
 from nascreen.errors import FormulaError, InputError, IntegrityError
-from nascreen.features import BLOCKS, chemistry_of, feature_matrix
+from nascreen.features import BLOCKS, FEATURE_NAMES, chemistry_of, feature_matrix
 from nascreen.physics import BOLTZMANN_EV_K
 from nascreen.records import Sample, check_sample
 
@@ -28,6 +29,9 @@ Array = NDArray[np.float64]
 ROOM_TEMPERATURE_C = 25.0
 REFERENCE_K = 298.15
 DECADES_PER_EV = 1 / (BOLTZMANN_EV_K * np.log(10))
+
+DOMAIN_MARGINS = {"meas_temp_c": 25.0, "sinter_temp_c": 25.0, "heat_temp_c": 25.0, "porosity_pct": 5.0}
+"""How far beyond the range seen a prediction is still trusted."""
 
 STRENGTH_FEATURES = ("intercept", "beta_alumina", "other_oxide", "pore_filled", "porosity", "reinforced")
 USUAL_POROSITY = 0.06
@@ -45,6 +49,11 @@ def _session(path: Path) -> Any:  # noqa: ANN401
     return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
 
 
+def card_hash(card: Mapping[str, Any]) -> str:
+    """Return the sha256 of a card without its own hash, whatever the order and spacing of its text."""
+    return hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()
+
+
 def load_card(folder: Path, needed: Sequence[str]) -> dict[str, Any]:
     """Return the card of a promoted model after checking every file that it lists.
 
@@ -57,12 +66,18 @@ def load_card(folder: Path, needed: Sequence[str]) -> dict[str, Any]:
     """
     try:
         card: dict[str, Any] = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        promised = card.pop("card_sha256")
         files = {name: str(card["files"][name]) for name in needed}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise IntegrityError(
             f"The card {folder.name}/card.json cannot be read ({type(error).__name__}); "
             "restore the file that came with nascreen, or train again."
         ) from error
+    if card_hash(card) != promised:
+        raise IntegrityError(
+            f"The card {folder.name}/card.json is not the one that was written; "
+            "restore the file that came with nascreen, or train again."
+        )
     for file_name, sha256 in files.items():
         verify_file(folder / file_name, sha256)
     return card
@@ -91,6 +106,11 @@ class ConductivityModel:
     def __init__(self, folder: Path) -> None:
         """Load the model from its folder; see `load_card` for what is refused."""
         self.card = load_card(folder, ("process.onnx", "trees.onnx", "domain.npz"))
+        if self.card["features"] != list(FEATURE_NAMES):
+            raise IntegrityError(
+                f"The card of {folder.name} lists other features than this version of nascreen computes; "
+                "restore the models that came with it, or train again."
+            )
         self._process = _session(folder / "process.onnx")
         self._trees = _session(folder / "trees.onnx")
         with np.load(folder / "domain.npz", allow_pickle=False) as arrays:
@@ -102,8 +122,7 @@ class ConductivityModel:
         at_25 = latent[:, 0] - latent[:, 1] * DECADES_PER_EV / REFERENCE_K
         (by_trees,) = self._trees.run(None, {"features": features.astype(np.float32)})
         prior = np.array(self.card["prior_variance"])
-        unknown_phase = features[:, BLOCKS["phase"]].sum(axis=1) == 0
-        variance = prior - np.outer(unknown_phase, np.array(self.card["phase_variance"])) - reduction
+        variance = prior - reduction
         family = np.argmax(features[:, BLOCKS["family"]], axis=1)
         names = self.card["families"]
         return Lines((at_25 + by_trees[:, 0]) / 2, latent[:, 1], variance, tuple(names[i] for i in family))
@@ -184,7 +203,7 @@ class Prediction:
     """What is predicted for one sample; every interval holds 90 %.
 
     Attributes:
-        sample: The sample, with its temperature filled in.
+        sample: The sample as it was given; no temperature means 25 °C.
         conductivity_s_cm: Conductivity in S/cm at the sample's temperature, with ``_lo`` and ``_hi``.
         ea_ev: Activation energy in eV, of the σT form.
         strength_mpa: Strength in MPa.
@@ -305,7 +324,7 @@ def domain_doubts(sample: Sample, family: str, distance: float, temp_c: float, d
         )
     for name, (low, high) in domain["ranges"].items():
         value = temp_c if name == "meas_temp_c" else getattr(sample, name)
-        if value is not None and not low <= value <= high:
+        if value is not None and not low - DOMAIN_MARGINS[name] <= value <= high + DOMAIN_MARGINS[name]:
             doubts.append(f"{name} {value:g} is outside the {low:g} to {high:g} seen")
     return doubts
 

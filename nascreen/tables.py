@@ -43,8 +43,9 @@ def conditions_from_cells(cells: Mapping[str, str], *, strict: bool = False) -> 
     Raises:
         InputError: If the row cannot be used; the message says what is allowed.
     """
-    known = {ALIASES.get(name, name): text for name, text in cells.items()}
-    sample = sample_from_cells({name: known[name] for name in CONDITION_COLUMNS if known.get(name)})
+    sample = sample_from_cells(
+        {name: text for name, text in cells.items() if text and ALIASES.get(name, name) in CONDITION_COLUMNS}
+    )
     require_usable(sample)
     if strict:
         require_balanced(sample)
@@ -126,6 +127,8 @@ def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
         TableError: If the file cannot be read as such; the message names the row.
     """
     text = _text_of(path)
+    if "\0" in text:
+        raise TableError(f"The table {shown(path.name)} holds a NUL character; save it as 'CSV UTF-8'.")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
@@ -191,12 +194,16 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Mapping[str, s
         TableError: If the file cannot be written.
     """
     buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
+    writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow([guarded(name) for name in header])
     writer.writerows([guarded(row.get(name, "")) for name in header] for row in rows)
-    scratch = path.with_name(path.name + ".part")
     try:
-        scratch.write_text(buffer.getvalue(), encoding="utf-8", newline="")
-        scratch.replace(path)
-    except OSError as error:
-        raise TableError(f"The table {shown(str(path))} cannot be written: {error.strerror}.") from error
+        scratch = path.with_name(path.name + ".part")
+        try:
+            scratch.write_text(buffer.getvalue(), encoding="utf-8", newline="")
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise TableError(f"The table {shown(str(path))} cannot be written: {reason}.") from error

@@ -326,7 +326,7 @@ def _nearest_neighbours(train: Rows, test: Rows) -> Array:
         np.arange(len(FEATURE_COLUMNS))[BLOCKS["fraction"]], np.arange(len(FEATURE_COLUMNS))[BLOCKS["phase"]]
     ]
     out = np.empty(len(test.samples))
-    for kind in (True, False):
+    for kind in set(test.is_conductivity.tolist()):
         a, b = np.flatnonzero(train.is_conductivity == kind), np.flatnonzero(test.is_conductivity == kind)
         distance = gaussian.squared_distances(test.features[np.ix_(b, columns)], train.features[np.ix_(a, columns)])
         gap = test.coefficients[b, 1][:, None] - train.coefficients[a, 1][None]
@@ -550,6 +550,18 @@ def cross_validate_strength(seeds: Sequence[int] = (0, 1, 2)) -> tuple[list[Scor
         for name, e in errors.items()
     ]
     return table, conformal_factor(np.concatenate(scaled))
+
+
+def interval_coverage(cv: CrossValidation, *, is_conductivity: bool) -> float:
+    """Return the share of rows inside their 90 % interval when the factor comes from the other folds alone."""
+    mask = cv.rows.is_conductivity == is_conductivity
+    scaled = cv.errors("mean of both")[:, mask] / cv.spreads[:, mask]
+    folds = cv.folds[:, mask]
+    inside = np.empty(scaled.shape, dtype=bool)
+    for errors, fold, hit in zip(scaled, folds, inside, strict=True):
+        for k in range(N_FOLDS):
+            hit[fold == k] = errors[fold == k] <= conformal_factor(errors[fold != k])
+    return float(inside.mean())
 
 
 def conformal_factor(scaled_errors: Array, coverage: float = COVERAGE) -> float:

@@ -363,5 +363,5 @@ def test_the_record_describes_the_file() -> None:
 def test_neither_matminer_nor_pymatgen_nor_pandas_is_imported() -> None:
     code = "import sys, nascreen.elements; print(sorted({'matminer', 'pymatgen', 'pandas'} & set(sys.modules)))"
     command = [sys.executable, "-c", code]
-    result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)  # noqa: S603
+    result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

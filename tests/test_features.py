@@ -80,7 +80,7 @@ def test_na3bs3_is_described_as_by_hand() -> None:
     expected = {
         "family_thioborate": 1, "fraction_Na": 3 / 7, "fraction_B": 1 / 7, "fraction_S": 3 / 7, "fraction_O": 0,
         "sodium_fraction": 3 / 7, "lithium_fraction": 0, "mobile_ion_fraction": 3 / 7, "mobile_ion_per_anion": 1,
-        "mobile_ion_per_cation": 3, "modifier_fraction": 0.75, "former_B": 1, "former_Si": 0, "anion_S": 1, "anion_O": 0,
+        "mobile_ion_per_cation": 3, "modifier_fraction": 0.75, "former_B": 1, "former_Si": 0, "anion_S": 1,
         "anion_polarizability": 10.2, "anion_radius": 1.84, "anion_mixing_entropy": 0, "net_charge": 0,
         "anion_volume_per_mobile_ion": 1.84**3, "n_elements": 3, "phase_glass": 1, "phase_crystalline": 0,
     }  # fmt: skip

@@ -228,7 +228,7 @@ def test_a_header_alone_is_a_table_of_no_rows(source: Path) -> None:
         (b"\n\n", r"'samples\.csv' has no column 'formula'"),
         (b"phase,porosity_pct\nglass,3\n", r"'samples\.csv' has no column 'formula'"),
         (b"Na3PS4\nNa3BS3\n", r"'samples\.csv' has no column 'formula'"),
-        (b"formula;phase\nNa3PS4;glass\n", r"no column 'formula'.* It looks semicolon-separated; save it with commas\."),
+        (b"formula;phase\nNa3PS4;glass\n", r"no column 'formula'.* looks semicolon-separated; save it with commas\."),
         (b"formula,phase\nNa3PS4\n", r"has 1 cells in line 2 where the header has 2; correct that line\."),
         (b"formula\nNa3PS4\nNa3BS3,glass\n", r"has 2 cells in line 3 where the header has 1; correct that line\."),
         (b"formula,phase,phase\nNa3PS4,glass,glass\n", r"has the column 'phase' twice; keep one\."),

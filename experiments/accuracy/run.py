@@ -2,8 +2,8 @@
 
     python experiments/accuracy/run.py [--seeds 3] [--out results]
 
-Hyperparameters are tuned inside each fold. Writes ``experiments/accuracy/results.csv`` and logs to MLflow under
-``--out``. Also says which form of the Arrhenius law the reported activation energies belong to.
+Hyperparameters are tuned inside each fold. Writes ``experiments/accuracy/results.csv`` and the table in the README, and
+logs to MLflow under ``--out``. Also says which form of the Arrhenius law the reported activation energies belong to.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import csv
 import time
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -33,6 +34,10 @@ from nascreen.training import (
 )
 
 HERE = Path(__file__).parent
+MODEL_NAMES = {
+    "mean of both": "**nascreen** (mean of process and trees)",
+    "strength law": "**nascreen** (strength law)",
+}
 
 
 def untuned_boosting(cv: CrossValidation) -> np.ndarray:
@@ -75,6 +80,29 @@ def arrhenius_forms() -> str:
     )
 
 
+def readme_table(scores: Iterable[Mapping[str, str]]) -> str:
+    """Return the overall scores as a table of models against quantities."""
+    overall = [row for row in scores if row["subset"] == "all"]
+    quantities = list(dict.fromkeys(row["quantity"] for row in overall))
+    cells = {
+        (row["model"], row["quantity"]): f"{float(row['error']):.3f} ± {float(row['spread']):.3f}" for row in overall
+    }
+    lines = ["| model or baseline | " + " | ".join(quantities) + " |", "|---" * (len(quantities) + 1) + "|"]
+    lines += [
+        f"| {MODEL_NAMES.get(model, model)} | " + " | ".join(cells.get((model, q), "–") for q in quantities) + " |"
+        for model in dict.fromkeys(row["model"] for row in overall)
+    ]
+    return "\n".join(lines)
+
+
+def write_readme(table: str) -> None:
+    """Put the table between its marks in the README."""
+    path = HERE.parent.parent / "README.md"
+    head, rest = path.read_text(encoding="utf-8").split("<!-- scores -->")
+    tail = rest.split("<!-- /scores -->")[1]
+    path.write_text(f"{head}<!-- scores -->\n\n{table}\n\n<!-- /scores -->{tail}", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
@@ -94,6 +122,8 @@ def main() -> None:
         writer.writeheader()
         for row in scores:
             writer.writerow({**asdict(row), "error": f"{row.error:.4f}", "spread": f"{row.spread:.4f}"})
+    with (HERE / "results.csv").open(encoding="utf-8") as file:
+        write_readme(readme_table(csv.DictReader(file)))
     for row in scores:
         if row.subset == "all":
             print(

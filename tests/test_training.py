@@ -1,0 +1,456 @@
+"""Promises of training: no paper on both sides, baselines and scores by hand, a strength law that physics allows."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+from nascreen import gaussian, training
+from nascreen.datasets import load_table
+from nascreen.errors import MissingExtraError
+from nascreen.features import BLOCKS, chemistry_of
+from nascreen.models import STRENGTH_FEATURES
+from nascreen.records import CENSORED_ORIGINS, Sample
+from nascreen.training import (
+    N_FOLDS,
+    STRENGTH_PRIOR_MEAN,
+    STRENGTH_PRIOR_SD,
+    Array,
+    CrossValidation,
+    Rows,
+    Scaler,
+    ScoreRow,
+    chalcogenide_glass_rows,
+    conformal_factor,
+    cross_validate,
+    cross_validate_strength,
+    fit_conductivity,
+    fit_strength,
+    interval_coverage,
+    line_to_observation,
+    literature_rows,
+    observations,
+    require,
+    score_table,
+    strength_observations,
+    training_rows,
+)
+
+SEED = 3
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_trees() -> Iterator[None]:
+    # One thread: with small matrices, threads on a busy machine cost a hundred times what they save.
+    with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
+        patch.setattr(training, "N_TREES", 4)
+        for name in ("TREE_SETTINGS", "ENERGY_TREE_SETTINGS"):
+            patch.setattr(training, name, {**getattr(training, name), "nthread": 1})
+        yield
+
+
+def _whole_papers(rows: Rows) -> Rows:
+    """Return every ninth paper with all its rows."""
+    kept = set(sorted(set(rows.groups))[::9])
+    return rows.take(np.array([g in kept for g in rows.groups]))
+
+
+@pytest.fixture(scope="module")
+def rows() -> Rows:
+    """A few whole papers; two glasses that only teach are made part of papers that are scored."""
+    few = _whole_papers(training_rows())
+    scored = [s.group_id for s, is_scored in zip(few.samples, few.is_scored, strict=True) if is_scored]
+    samples = list(few.samples)
+    for i, group in zip(np.flatnonzero(~few.is_scored)[:2], (scored[0], scored[-1]), strict=True):
+        samples[i] = replace(samples[i], group_id=group)
+    return replace(few, samples=samples)
+
+
+@pytest.fixture(scope="module")
+def cv(rows: Rows) -> CrossValidation:
+    return cross_validate(rows, (SEED,), parameters=gaussian.default_parameters())
+
+
+# ---------------------------------------------------------------- what is learned from
+
+
+def test_the_scored_rows_are_681_conductivities_and_365_energies() -> None:
+    rows = literature_rows()
+    assert rows.is_conductivity.sum() == 681
+    assert (~rows.is_conductivity).sum() == 365
+    assert rows.is_scored.all()
+
+
+def test_glasses_teach_and_are_not_scored() -> None:
+    rows = training_rows()
+    n = len(literature_rows().samples)
+    assert rows.is_scored[:n].all()
+    assert not rows.is_scored[n:].any()
+    assert len(rows.samples) == n + len(chalcogenide_glass_rows().samples)
+
+
+def test_the_glasses_hold_the_sodium_thioborates_over_their_sodium_content() -> None:
+    glasses = chalcogenide_glass_rows().samples
+    binary = {
+        s.modifier_mol_pct for s in glasses if set(chemistry_of(s.formula).composition.amounts) == {"Na", "B", "S"}
+    }
+    known = sorted(x for x in binary if x is not None)
+    assert len(known) >= 8
+    assert known[0] <= 10
+    assert known[-1] >= 60
+    assert max(np.diff(known)) < 20
+
+
+def test_no_oxide_glass_and_no_suspect_glass_is_learned_from() -> None:
+    table = load_table("glasses")
+    assert any(s.family.startswith("oxide") or "O" in s.formula for s in table)
+    assert any(s.quality != "ok" for s in table)
+    for sample in chalcogenide_glass_rows().samples:
+        get = chemistry_of(sample.formula).composition.get
+        assert get("Na") > 0
+        assert max(get("S"), get("Se")) > get("O")
+        assert sample.quality == "ok"
+
+
+def test_one_energy_per_glass_is_learned_from() -> None:
+    glasses = chalcogenide_glass_rows()
+    energies = [s.sample_id.rpartition("-")[0] for s in glasses.take(~glasses.is_conductivity).samples]
+    assert len(energies) == len(set(energies)) > 20
+
+
+def test_bounds_and_grain_boundaries_teach_nothing_and_extrapolated_values_teach() -> None:
+    left_out = [s for s in load_table("literature") if s.value_origin in CENSORED_ORIGINS]
+    assert left_out
+    origins = {s.value_origin for s in training_rows().samples}
+    assert origins.isdisjoint(CENSORED_ORIGINS)
+    assert {"measured", "cited", "extrapolated"} <= origins
+    assert "grain_boundary" not in {s.conductivity_kind for s in training_rows().samples}
+
+
+def test_targets_are_what_was_reported() -> None:
+    rows = literature_rows()
+    for i in (0, 100, 680):
+        sample = rows.samples[i]
+        kelvin = (sample.meas_temp_c or 0) + 273.15
+        assert rows.targets[i] == pytest.approx(np.log10((sample.conductivity_s_cm or 0) * kelvin / 298.15))
+    np.testing.assert_array_equal(rows.targets[681:], [s.ea_ev for s in rows.samples[681:]])
+
+
+# ---------------------------------------------------------------- no paper on both sides
+
+
+def test_no_paper_is_on_both_sides_of_a_fold(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    taught: list[set[str]] = []
+    n_glasses: list[int] = []
+
+    def spy(train: Rows, *, parameters: Array, seed: int) -> training.ConductivityModel:
+        taught.append(set(train.groups))
+        n_glasses.append(int((~train.is_scored).sum()))
+        return fit_conductivity(train, parameters=parameters, seed=seed)
+
+    monkeypatch.setattr(training, "fit_conductivity", spy)
+    seen: list[tuple[int, int]] = []
+    found = cross_validate(rows, (0, 1), parameters=gaussian.default_parameters(), on_fold=lambda *at: seen.append(at))
+    assert seen == [(seed, fold) for seed in (0, 1) for fold in range(N_FOLDS)]
+    scored = np.array(found.rows.groups)
+    for (seed, fold), groups in zip(seen, taught, strict=True):
+        tested = set(scored[found.folds[seed] == fold])
+        assert tested
+        assert not tested & groups
+        assert tested | groups == set(rows.groups)
+    n_all = int((~rows.is_scored).sum())
+    assert min(n_glasses) < max(n_glasses) == n_all, "the glasses of a tested paper must not teach, all others must"
+
+
+def test_every_scored_row_is_tested_once_per_shuffle(cv: CrossValidation, rows: Rows) -> None:
+    assert len(cv.rows.samples) == rows.is_scored.sum()
+    assert set(cv.folds[0]) == set(range(N_FOLDS))
+    for values in (*cv.predictions.values(), cv.spreads):
+        assert values.shape == (1, len(cv.rows.samples))
+        assert np.isfinite(values).all()
+    assert (cv.spreads > 0).all()
+
+
+@pytest.mark.parametrize("is_tuned", [False, True], ids=["kept hyperparameters", "tuned hyperparameters"])
+def test_the_answers_of_a_fold_do_not_reach_its_predictions(
+    rows: Rows, monkeypatch: pytest.MonkeyPatch, *, is_tuned: bool
+) -> None:
+    monkeypatch.setattr(training, "N_TUNING_STEPS", 2)
+    options = {"parameters": None if is_tuned else gaussian.default_parameters()}
+    before = cross_validate(rows, (SEED,), **options)
+    here = before.folds[0] == (3 if is_tuned else 0)
+    tested = np.flatnonzero(rows.is_scored)[here]
+    targets = rows.targets.copy()
+    targets[tested] = np.random.default_rng(0).permutation(targets[tested]) + 1
+    after = cross_validate(replace(rows, targets=targets), (SEED,), **options)
+    for name, values in before.predictions.items():
+        np.testing.assert_array_equal(after.predictions[name][0, here], values[0, here], err_msg=name)
+        assert (after.predictions[name][0, ~here] != values[0, ~here]).any(), name
+    np.testing.assert_array_equal(after.spreads[0, here], before.spreads[0, here])
+
+
+def test_the_scaler_of_a_fold_sees_its_training_rows_alone(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[tuple[int, int]] = []
+    fit = Scaler.fit
+
+    def spy(features: Array) -> Scaler:
+        sizes.append(features.shape)
+        return fit(features)
+
+    monkeypatch.setattr(Scaler, "fit", spy)
+    found = cross_validate(rows, (SEED,), parameters=gaussian.default_parameters())
+    assert len(sizes) == N_FOLDS
+    assert sum(len(rows.samples) - n for n, _ in sizes) >= len(found.rows.samples)
+
+
+def test_missing_values_are_at_the_mean_and_far_ones_are_cut() -> None:
+    features = literature_rows().features[:50].copy()
+    scaler = Scaler.fit(features)
+    column = BLOCKS["processing"].start
+    features[0, column], features[1, column] = np.nan, 1e6
+    block = scaler.inputs(features).processing
+    assert block[0, 0] == 0
+    assert block[1, 0] == 4
+    assert np.isfinite(block).all()
+
+
+# ---------------------------------------------------------------- baselines by hand
+
+
+def _sample(formula: str, family: str, phase: str = "crystalline", **values: float) -> Sample:
+    return Sample(formula=formula, family=family, phase=phase, group_id=f"{formula}{values}", **values)  # type: ignore[arg-type]
+
+
+TRAIN = observations(
+    [
+        _sample("Na3Zr2Si2PO12", "nasicon", conductivity_s_cm=1e-4, meas_temp_c=25.0, ea_ev=0.3),
+        _sample("Na3Zr2Si2PO12", "nasicon", conductivity_s_cm=1e-2, meas_temp_c=300.0),
+        _sample("Na3PS4", "thiophosphate", conductivity_s_cm=1e-3, meas_temp_c=25.0),
+        _sample("Na3PS4", "thiophosphate", "glass", conductivity_s_cm=1e-6, meas_temp_c=25.0),
+    ],
+    [_sample("Na3PS4", "thiophosphate", ea_ev=0.2), _sample("NaAl11O17", "beta_alumina", ea_ev=0.16)],
+    is_scored=True,
+)  # fmt: skip
+TEST = observations(
+    [
+        _sample("Na3.1Zr2Si2.1P0.9O12", "nasicon", conductivity_s_cm=1, meas_temp_c=60.0),
+        _sample("Na3PS4", "thiophosphate", "glass", conductivity_s_cm=1, meas_temp_c=25.0),
+        _sample("NaAl11O17", "beta_alumina", conductivity_s_cm=1, meas_temp_c=25.0),
+    ],
+    [_sample("Na3PSe4", "selenide", ea_ev=1.0), _sample("NaAl11O17", "beta_alumina", ea_ev=1.0)],
+    is_scored=True,
+)
+
+
+def test_the_family_median_is_that_of_the_family_else_of_all_rows_of_the_kind() -> None:
+    hot = -2 + np.log10(573.15 / 298.15)
+    expected = [(-4 + hot) / 2, -4.5, np.median([-4, hot, -3, -6]), 0.18, 0.16]
+    np.testing.assert_allclose(training._family_medians(TRAIN, TEST), expected, rtol=1e-9)
+
+
+def test_the_nearest_neighbour_is_nearest_in_composition_and_phase_and_moved_to_the_temperature() -> None:
+    k_ln10 = 8.617333262e-5 * np.log(10)
+    at_60 = -4 + 0.3 / k_ln10 * (1 / 298.15 - 1 / 333.15)
+    found = training._nearest_neighbours(TRAIN, TEST)
+    np.testing.assert_allclose(found[[0, 1, 3, 4]], [at_60, -6, 0.2, 0.16], rtol=1e-6)
+
+
+def test_a_neighbour_without_an_energy_is_moved_by_the_usual_one() -> None:
+    warm = observations([replace(TRAIN.samples[2], meas_temp_c=100.0)], TRAIN.samples[4:5], is_scored=True)
+    known = TRAIN.take(np.array([2, 4]))  # its energy is a row of its own, and not what moves it
+    energy = training._nearest_neighbours(known, warm)[0] + 3
+    gap = 1 / 298.15 - 1 / 373.15
+    assert energy == pytest.approx(gaussian.MEAN_EA_EV * gap / (8.617333262e-5 * np.log(10)), rel=1e-6)
+
+
+def test_a_line_is_read_at_the_temperature_of_each_row() -> None:
+    line = np.array([[-3.0, 0.4]] * 5)
+    gap = 1 / 298.15 - 1 / 333.15
+    expected = [-3 + 0.4 * gap / (8.617333262e-5 * np.log(10)), -3, -3, 0.4, 0.4]
+    np.testing.assert_allclose(line_to_observation(line, TEST.coefficients), expected, rtol=1e-6)
+
+
+# ---------------------------------------------------------------- the fitted model
+
+
+def test_the_promoted_line_is_the_mean_at_25_degrees_with_the_energy_of_the_process(rows: Rows) -> None:
+    lines = fit_conductivity(rows, parameters=gaussian.default_parameters()).lines(rows.features)
+    both, process, trees = (lines[name] for name in ("mean of both", "gaussian process", "xgboost"))
+    np.testing.assert_allclose(both[:, 0], (process[:, 0] + trees[:, 0]) / 2)
+    np.testing.assert_array_equal(both[:, 1], process[:, 1])
+
+
+def test_trees_learn_from_conductivities_brought_to_25_degrees_along_the_line(rows: Rows) -> None:
+    scaler = Scaler.fit(rows.features)
+    process = training.process_of(rows, scaler, gaussian.default_parameters())
+    brought = training._brought_to_25(process, scaler, rows)
+    sigma = rows.take(rows.is_conductivity)
+    energy = process.predict(scaler.inputs(sigma.features))[:, 1]
+    kelvin = np.array([s.meas_temp_c or 0 for s in sigma.samples]) + 273.15
+    by_hand = sigma.targets - energy / (8.617333262e-5 * np.log(10)) * (1 / 298.15 - 1 / kelvin)
+    np.testing.assert_allclose(brought, by_hand, rtol=1e-6)
+    assert (brought[kelvin > 400] < sigma.targets[kelvin > 400]).all()
+
+
+# ---------------------------------------------------------------- the score table
+
+
+def _scored(error_by_seed: tuple[float, float]) -> CrossValidation:
+    n = len(TRAIN.samples)
+    off = np.array(error_by_seed)[:, None] * np.array([1.0, -1.0] * (n // 2))
+    return CrossValidation(
+        TRAIN, (0, 1), {"model": TRAIN.targets + off, "exact": np.tile(TRAIN.targets, (2, 1))},
+        np.ones((2, n)), np.zeros((2, n), dtype=np.intp),
+    )  # fmt: skip
+
+
+def test_scores_are_mean_absolute_errors_over_rows_and_their_spread_over_shuffles() -> None:
+    table = score_table(_scored((0.2, 0.6)), least_rows=1)
+    overall = {(r.quantity, r.model): r for r in table if r.subset == "all"}
+    expected = {"log10 σ": (4, 4), "log10 σ, 15–35 °C": (3, 3), "Ea / eV": (2, 2)}
+    for quantity, (n_rows, n_papers) in expected.items():
+        row = overall[quantity, "model"]
+        assert row == ScoreRow(quantity, "all", "model", row.error, row.spread, n_rows, n_papers)
+        assert (row.error, row.spread) == (pytest.approx(0.4), pytest.approx(0.2))
+        assert overall[quantity, "exact"].error == 0
+
+
+def test_a_family_has_its_own_line_from_the_least_number_of_rows() -> None:
+    subsets = {(r.quantity, r.subset): r.n_rows for r in score_table(_scored((0.1, 0.1)), least_rows=2)}
+    assert subsets == {
+        ("log10 σ", "all"): 4, ("log10 σ", "nasicon"): 2, ("log10 σ", "thiophosphate"): 2,
+        ("log10 σ, 15–35 °C", "all"): 3, ("log10 σ, 15–35 °C", "thiophosphate"): 2, ("Ea / eV", "all"): 2,
+    }  # fmt: skip
+
+
+def test_the_table_of_a_cross_validation_counts_its_rows(cv: CrossValidation) -> None:
+    table = score_table(cv)
+    for row in table:
+        assert row.n_papers <= row.n_rows
+        assert row.error > 0
+        assert row.spread == 0
+    n = {r.quantity: r.n_rows for r in table if r.subset == "all"}
+    assert n["log10 σ"] + n["Ea / eV"] == len(cv.rows.samples)
+    assert n["log10 σ, 15–35 °C"] < n["log10 σ"]
+
+
+# ---------------------------------------------------------------- strength
+
+
+def test_without_data_the_strength_law_is_its_prior() -> None:
+    law = fit_strength(np.empty((0, 6)), np.empty(0), [])
+    np.testing.assert_allclose(law.coefficients, STRENGTH_PRIOR_MEAN)
+    np.testing.assert_allclose(law.covariance, np.diag(STRENGTH_PRIOR_SD**2))
+    assert STRENGTH_PRIOR_MEAN[STRENGTH_FEATURES.index("porosity")] == pytest.approx(-5 / np.log(10))
+
+
+def test_the_measured_strengths_say_that_pores_weaken_and_epoxy_in_them_strengthens() -> None:
+    samples, terms, log_strength = strength_observations()
+    law = fit_strength(terms, log_strength, [s.group_id for s in samples])
+    of = dict(zip(STRENGTH_FEATURES, law.coefficients, strict=True))
+    sd = dict(zip(STRENGTH_FEATURES, np.sqrt(np.diag(law.covariance)), strict=True))
+    assert of["pore_filled"] - sd["pore_filled"] > 0
+    assert of["porosity"] + sd["porosity"] < 0
+    assert of["beta_alumina"] > 0
+    assert 10 < 10 ** of["intercept"] < 200
+    assert terms[:, STRENGTH_FEATURES.index("pore_filled")].sum() > 0
+
+
+def test_one_paper_of_many_rows_does_not_count_like_many_papers() -> None:
+    terms = np.tile([1.0, 0, 0, 0, 0, 0], (20, 1))
+    strength = np.full(20, 3.0)
+    one, many = fit_strength(terms, strength, ["a"] * 20), fit_strength(terms, strength, [str(i) for i in range(20)])
+    assert one.covariance[0, 0] > 3 * many.covariance[0, 0]
+    assert one.coefficients[0] < many.coefficients[0] < 3
+
+
+def test_the_strength_law_equals_generalised_least_squares_by_hand() -> None:
+    """One row: precision 1/sd² + 1/(paper² + within²)."""
+    law = fit_strength(np.array([[1.0, 0, 0, 0, 0, 0]]), np.array([2.5]), ["a"])
+    noise = training.PAPER_SD**2 + training.WITHIN_SD**2
+    share = STRENGTH_PRIOR_SD[0] ** 2 / (STRENGTH_PRIOR_SD[0] ** 2 + noise)
+    assert law.coefficients[0] == pytest.approx(STRENGTH_PRIOR_MEAN[0] + share * (2.5 - STRENGTH_PRIOR_MEAN[0]))
+    assert law.covariance[0, 0] == pytest.approx(STRENGTH_PRIOR_SD[0] ** 2 * (1 - share))
+
+
+def test_strength_is_scored_on_papers_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    predictions = training._strength_predictions
+
+    def spy(train: training.StrengthRows, test: training.StrengthRows, seed: int) -> dict[str, Array]:
+        assert not {s.group_id for s in train.samples} & {s.group_id for s in test.samples}
+        return predictions(train, test, seed)
+
+    monkeypatch.setattr(training, "_strength_predictions", spy)
+    table, factor = cross_validate_strength((0, 1))
+    errors = {row.model: row.error for row in table}
+    assert set(errors) == set(training.STRENGTH_MODELS)
+    assert errors["strength law"] < errors["global median"]
+    assert 1 < factor < 4
+    assert {(row.n_rows, row.n_papers) for row in table} == {
+        (len(strength_observations()[0]), len({s.group_id for s in strength_observations()[0]}))
+    }
+
+
+# ---------------------------------------------------------------- intervals
+
+
+@pytest.mark.parametrize(("n", "coverage"), [(99, 0.9), (9, 0.8), (199, 0.5), (40, 0.9)])
+def test_the_conformal_factor_holds_the_promised_share_of_the_errors_and_no_more_than_needed(
+    n: int, coverage: float
+) -> None:
+    """Of 1, 2, ..., n the smallest that is allowed is the ceil((n + 1)·coverage)-th."""
+    factor = conformal_factor(np.random.default_rng(0).permutation(np.arange(1.0, n + 1)), coverage)
+    least = np.ceil(round((n + 1) * coverage, 9))
+    assert least <= factor <= least + 1
+
+
+def test_too_few_errors_give_the_largest() -> None:
+    assert conformal_factor(np.array([0.3, 0.1, 0.2])) == 0.3
+
+
+def test_the_conformal_factor_covers_what_is_exchangeable() -> None:
+    rng = np.random.default_rng(7)
+    draws = np.abs(rng.standard_t(3, size=(2000, 101)))
+    covered = np.mean([draw[-1] <= conformal_factor(draw[:-1]) for draw in draws])
+    assert 0.885 < covered < 0.93
+
+
+def _in_folds(errors: Array, n_folds: int = N_FOLDS) -> CrossValidation:
+    n = len(errors)
+    rows = observations([TRAIN.samples[2]] * n, TRAIN.samples[4:5], is_scored=True)
+    off = np.r_[errors, 0.0]
+    folds = np.r_[np.arange(n) % n_folds, 0][None]
+    return CrossValidation(rows, (0,), {"mean of both": (rows.targets + off)[None]}, np.full((1, n + 1), 0.5), folds)
+
+
+def test_the_coverage_is_that_of_folds_which_did_not_calibrate_it() -> None:
+    """A fold that is worse than all others is not covered, however large its own errors would make the factor."""
+    errors = np.abs(np.random.default_rng(1).standard_normal(500))
+    assert interval_coverage(_in_folds(errors), is_conductivity=True) == pytest.approx(0.9, abs=0.02)
+    worse = np.where(np.arange(500) % N_FOLDS == 2, 100 + errors, errors)
+    assert interval_coverage(_in_folds(worse), is_conductivity=True) <= 0.8
+
+
+# ---------------------------------------------------------------- what is not installed
+
+
+@pytest.mark.parametrize("module", ["xgboost", "mlflow.models"])
+def test_a_missing_package_is_named_with_the_way_to_install_it(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    name = module.partition(".")[0]
+    for loaded in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
+        monkeypatch.delitem(sys.modules, loaded)
+    monkeypatch.setitem(sys.modules, name, None)
+    message = rf"^This command needs {name}, which is not installed; run: pip install 'nascreen\[train\]'$"
+    with pytest.raises(MissingExtraError, match=message):
+        require(module)
+
+
+def test_training_without_xgboost_is_refused_in_words(monkeypatch: pytest.MonkeyPatch, rows: Rows) -> None:
+    monkeypatch.setitem(sys.modules, "xgboost", None)
+    with pytest.raises(MissingExtraError, match="needs xgboost, which is not installed"):
+        fit_conductivity(rows, parameters=gaussian.default_parameters())
