@@ -27,7 +27,7 @@ setup-dev: .make/dev
 .make/venv:
 	@echo "== set-up: a virtual environment in $(VENV)"
 	$(PYTHON) -c "import sys; sys.exit('nascreen needs Python 3.11 or newer; this is ' + sys.version.split()[0]) if sys.version_info < (3, 11) else None"
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { echo "Python cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	@mkdir -p .make && touch $@
 

@@ -15,9 +15,10 @@ from rich.table import Table
 from nascreen import __version__
 from nascreen.campaign import Batch, suggest
 from nascreen.datasets import data_hash, load_table, model_folder
+from nascreen.figures import RunResult
 from nascreen.models import load_models
 from nascreen.records import name_of, processing_line
-from nascreen.report import RunResult, write_report
+from nascreen.report import write_report
 from nascreen.screening import Scored, measured_samples, nearest, rank, score
 from nascreen.spaces import SPACES, generate
 from nascreen.tracking import log_model, log_scores, predicted_figure, tracked_run

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import csv
-import math
-import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
-import numpy as np
-
-from nascreen.campaign import Batch, Suggestion
-from nascreen.chemistry import modifier_fraction
-from nascreen.features import chemistry_of
-from nascreen.models import REFERENCE_K, family_of_sample
-from nascreen.records import CENSORED_ORIGINS, Sample, cells_from_sample, citation, name_of, processing_line
+from nascreen.campaign import Suggestion
+from nascreen.figures import N_RANKED_ON_PAGE, PROMOTED, Figure, RunResult, all_figures
+from nascreen.records import cells_from_sample, name_of, processing_line
 from nascreen.screening import REFERENCE_STRENGTH_MPA, REFERENCE_THICKNESS_UM, Neighbour, Scored
-from nascreen.training import CrossValidation, ScoreRow, require
+from nascreen.training import ScoreRow, require
+from nascreen.wording import (
+    cited,
+    conductivity_text,
+    decades,
+    formula_html,
+    kept_together,
+    prose,
+    scientific,
+    short,
+    word,
+)
 
-N_RANKED_ON_PAGE = 20
-PROMOTED = "mean of both"
 BASELINES = ("nearest neighbour", "family median", "global median")
 
 MODEL_WORDS: Mapping[str, str] = {
@@ -35,14 +34,6 @@ MODEL_WORDS: Mapping[str, str] = {
     "nearest neighbour": "Baseline: value of the most similar measured sample",
     "family median": "Baseline: middle value of the family",
     "global median": "Baseline: middle value of all samples",
-}
-
-DOMAIN_WORDS: Mapping[str, str] = {
-    "meas_temp_c": "measuring temperature (°C)",
-    "sinter_temp_c": "sintering temperature (°C)",
-    "heat_temp_c": "heat-treatment temperature (°C)",
-    "porosity_pct": "porosity (%)",
-    "rel_density_pct": "relative density (%)",
 }
 
 LIMITS: tuple[str, ...] = (
@@ -73,43 +64,6 @@ LIMITS: tuple[str, ...] = (
         "good, so expect them to disappoint somewhat more often."
     ),
 )
-
-
-@dataclass(frozen=True, eq=False)
-class RunResult:
-    """Everything that a run reports.
-
-    Attributes:
-        cv: Out-of-fold predictions of the conductivity model.
-        scores: Lines of the score tables, strength included.
-        rankings: Title of a space to its candidates, best first.
-        batches: Title of a space to its proposed experiments.
-        measured: Measured samples, the background of the figures.
-        series: Na2S-B2S3 glasses over their Na2S fraction.
-        facts: What was run, as name and value.
-        neighbours: Measured samples near ranked candidates, beyond those that the batches name.
-    """
-
-    cv: CrossValidation
-    scores: Sequence[ScoreRow]
-    rankings: Mapping[str, Sequence[Scored]]
-    batches: Mapping[str, Batch]
-    measured: Sequence[Sample]
-    series: Sequence[Scored]
-    facts: Mapping[str, str]
-    neighbours: Mapping[Sample, Sequence[Neighbour]] = field(default_factory=dict)
-
-    @property
-    def titles(self) -> list[str]:
-        """Titles of the spaces, in order."""
-        return list(dict.fromkeys([*self.rankings, *self.batches]))
-
-    def near(self, sample: Sample) -> Sequence[Neighbour]:
-        """Return the measured neighbours known of a candidate, nearest first."""
-        if sample in self.neighbours:
-            return self.neighbours[sample]
-        suggestions = (s for batch in self.batches.values() for s in batch.suggestions)
-        return next((s.neighbours for s in suggestions if s.scored.sample == sample), ())
 
 
 def write_report(folder: Path, result: RunResult) -> Path:
@@ -213,88 +167,6 @@ def _score_cells(row: ScoreRow) -> dict[str, Cell]:
     return {name: getattr(row, name) for name in SCORE_COLUMNS}
 
 
-# Words and numbers for people.
-
-_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_AMOUNT = re.compile(r"([A-Z][a-z]?|[)\]])(\d+(?:\.\d+)?)")
-_DOI = re.compile(r"doi:(10\.[^\s,;|]*[^\s,;|.)])")
-_TINY = re.compile(r"\b(\d+(?:\.\d+)?e[+-]\d+|0\.00\d+(?= S/cm))\b")
-_UNIT = re.compile(r"(?<=[\d⁰¹²³⁴⁵⁶⁷⁸⁹]) (?=(?:°C|h|%|MPa|µm|eV|S/cm|Ω|decades)(?![a-z]))")
-
-
-def _scientific(value: float) -> str:
-    """Return a number as chemists write it.
-
-    >>> _scientific(0.00143)
-    '1.4×10⁻³'
-    """
-    if not math.isfinite(value) or value == 0:
-        return "–" if value else "0"
-    mantissa, _, exponent = f"{value:.1e}".partition("e")
-    return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
-
-
-def _short(value: float) -> str:
-    """Return a number with two digits that count and no exponent.
-
-    >>> _short(113.7), _short(0.0524)
-    ('110', '0.052')
-    """
-    return f"{float(f'{value:.2g}'):g}" if math.isfinite(value) else "–"
-
-
-def _decades(value: float) -> str:
-    return f"{value:.2f} decades" if value >= 0.01 else "less than 0.01 decades"
-
-
-def _formula(text: str) -> str:
-    """Return a formula, or text that holds some, as HTML with its amounts as subscripts.
-
-    >>> _formula("75 Na2S - 25 B2S3 <")
-    '75 Na<sub>2</sub>S - 25 B<sub>2</sub>S<sub>3</sub> &lt;'
-    """
-    return _AMOUNT.sub(r"\1<sub>\2</sub>", escape(text))
-
-
-def _cited(text: str) -> str:
-    """Return a citation as HTML, each DOI a link."""
-    return _linked(text, escape)
-
-
-def _prose(text: str) -> str:
-    """Return a sentence as HTML: formulas with subscripts, powers of ten, DOIs as links."""
-    for name, words in DOMAIN_WORDS.items():
-        text = text.replace(name, words)
-    return _linked(_kept_together(_TINY.sub(lambda m: _scientific(float(m[1])), text)), _formula)
-
-
-def _kept_together(text: str) -> str:
-    """Keep a line from breaking between a number and its unit."""
-    return _UNIT.sub("\u00a0", text)
-
-
-def _linked(text: str, plain: Callable[[str], str]) -> str:
-    parts = _DOI.split(text)
-    out = [plain(parts[0])]
-    for doi, rest in zip(parts[1::2], parts[2::2], strict=True):
-        address = f"https://doi.org/{quote(doi, safe='/:;()._-')}"
-        out += [f'<a href="{escape(address)}" rel="noopener">doi:{escape(doi)}</a>', plain(rest)]
-    return "".join(out)
-
-
-def _word(name: str) -> str:
-    return "NASICON" if name == "nasicon" else name.replace("_", " ") or "unknown"
-
-
-def _conductivity(scored: Scored) -> str:
-    p = scored.prediction
-    return f"{_scientific(p.conductivity_25_s_cm)} S/cm (90 %: {_interval(scored)})"
-
-
-def _interval(scored: Scored) -> str:
-    return f"{_scientific(scored.prediction.conductivity_lo)} to {_scientific(scored.prediction.conductivity_hi)}"
-
-
 def _verdict(scored: Scored) -> str:
     prediction = scored.prediction
     note = f"; {prediction.domain_note}" if prediction.domain_note else ""
@@ -309,13 +181,14 @@ def _summary(result: RunResult) -> str:
     for title in result.titles:
         ranking, batch = result.rankings.get(title, ()), result.batches.get(title)
         if not ranking:
-            sentences.append(f"<li><strong>{_formula(title)}:</strong> no candidate was ranked.</li>")
+            sentences.append(f"<li><strong>{formula_html(title)}:</strong> no candidate was ranked.</li>")
             continue
         best = ranking[0]
-        compared = "" if batch is None else f" Best measured, to compare: {_prose(batch.best)}."
+        compared = "" if batch is None else f" Best measured, to compare: {prose(batch.best)}."
+        name = formula_html(best.sample.formula)
         sentences.append(
-            f"<li><strong>{_formula(title)}:</strong> ranked first is <strong>{_formula(best.sample.formula)}</strong> "
-            f"({_prose(processing_line(best.sample))}), predicted {_conductivity(best)} at 25 °C.{compared}</li>"
+            f"<li><strong>{formula_html(title)}:</strong> ranked first is <strong>{name}</strong> "
+            f"({prose(processing_line(best.sample))}), predicted {conductivity_text(best)} at 25 °C.{compared}</li>"
         )
     return (
         f"<h1>What to make next</h1><p>Sodium solid electrolytes that are worth making, how to process them, and how "
@@ -336,8 +209,8 @@ def _proposals(result: RunResult) -> str:
     for title, batch in result.batches.items():
         aim = {"conductivity": "the highest conductivity at 25 °C", "resistance": "the disc of least resistance"}
         parts.append(
-            f"<h3>{_formula(title)}</h3><p>Looking for {escape(aim.get(batch.objective, batch.objective))}. "
-            f"To beat: {_prose(batch.best)}.</p>"
+            f"<h3>{formula_html(title)}</h3><p>Looking for {escape(aim.get(batch.objective, batch.objective))}. "
+            f"To beat: {prose(batch.best)}.</p>"
         )
         cards = "".join(_card(i, s) for i, s in enumerate(batch.suggestions, start=1))
         parts.append(f'<div class="cards">{cards}</div>' if cards else "<p>No experiment is proposed.</p>")
@@ -348,22 +221,22 @@ def _card(number: int, suggestion: Suggestion) -> str:
     scored, p = suggestion.scored, suggestion.scored.prediction
     gain = suggestion.expected_improvement
     lines = {
-        "σ at 25 °C": _conductivity(scored),
+        "σ at 25 °C": conductivity_text(scored),
         "Activation energy": f"{p.ea_ev:.2f} eV ({p.ea_lo:.2f} to {p.ea_hi:.2f})",
-        "Strength": f"{_short(p.strength_mpa)} MPa ({_short(p.strength_lo)} to {_short(p.strength_hi)})",
-        "Thinnest disc": f"{_short(scored.thinnest_um)} µm, then {_short(scored.resistance_ohm_cm2)} Ω cm²",
-        "Expected gain": f"{_decades(gain)} (a factor of {10**gain:.2f}); {_decades(suggestion.batch_gain)} on top of "
+        "Strength": f"{short(p.strength_mpa)} MPa ({short(p.strength_lo)} to {short(p.strength_hi)})",
+        "Thinnest disc": f"{short(scored.thinnest_um)} µm, then {short(scored.resistance_ohm_cm2)} Ω cm²",
+        "Expected gain": f"{decades(gain)} (a factor of {10**gain:.2f}); {decades(suggestion.batch_gain)} on top of "
         "the experiments before it",
         "Chance to beat it": f"{100 * suggestion.probability_of_improvement:.0f} %",
     }
-    rows = "".join(f"<dt>{name}</dt><dd>{escape(_kept_together(value))}</dd>" for name, value in lines.items())
-    label = f'<p class="label">{_formula(scored.sample.label)}</p>' if scored.sample.label else ""
-    note = f'<p class="note">{_prose(p.domain_note)}</p>' if p.domain_note else ""
+    rows = "".join(f"<dt>{name}</dt><dd>{escape(kept_together(value))}</dd>" for name, value in lines.items())
+    label = f'<p class="label">{formula_html(scored.sample.label)}</p>' if scored.sample.label else ""
+    note = f'<p class="note">{prose(p.domain_note)}</p>' if p.domain_note else ""
     near = "".join(map(_neighbour, suggestion.neighbours)) or "<li>none known</li>"
     return (
-        f'<article class="card"><h4>{number}. {_formula(scored.sample.formula)}</h4>{label}'
-        f'<p class="how">{_prose(processing_line(scored.sample))}</p><dl>{rows}</dl>'
-        f"<p>{_prose(suggestion.reason)}</p>{note}"
+        f'<article class="card"><h4>{number}. {formula_html(scored.sample.formula)}</h4>{label}'
+        f'<p class="how">{prose(processing_line(scored.sample))}</p><dl>{rows}</dl>'
+        f"<p>{prose(suggestion.reason)}</p>{note}"
         f'<p class="near">Nearest measured samples <span>(distance 0: same composition; 1.41: nothing in common)</span>'
         f"</p><ol>{near}</ol></article>"
     )
@@ -373,17 +246,17 @@ def _neighbour(near: Neighbour) -> str:
     sample = near.sample
     value = "conductivity not stated"
     if sample.conductivity_s_cm is not None:
-        value = f"measured {_scientific(sample.conductivity_s_cm)} S/cm"
+        value = f"measured {scientific(sample.conductivity_s_cm)} S/cm"
         value += "" if sample.meas_temp_c is None else f" at {sample.meas_temp_c:.4g} °C"
     parts = [
         value,
-        _word(sample.phase) if sample.phase else "",
+        word(sample.phase) if sample.phase else "",
         f"sintered {sample.sinter_temp_c:.4g} °C" if sample.sinter_temp_c is not None else "",
     ]
     made, name = "; ".join(filter(None, parts)), name_of(sample) or sample.label
     return (
-        f"<li><strong>{_formula(name)}</strong>, distance {near.distance:.2f}: {_prose(made)}. "
-        f"<cite>{_cited(near.citation)}</cite></li>"
+        f"<li><strong>{formula_html(name)}</strong>, distance {near.distance:.2f}: {prose(made)}. "
+        f"<cite>{cited(near.citation)}</cite></li>"
     )
 
 
@@ -413,16 +286,16 @@ def _ranking_row(rank: int, scored: Scored) -> tuple[str, ...]:
     p = scored.prediction
     sigma = (p.conductivity_25_s_cm, p.conductivity_lo, p.conductivity_hi)
     strength = (p.strength_mpa, p.strength_lo, p.strength_hi)
-    label = f'<small class="wide">{_formula(scored.sample.label)}</small>' if scored.sample.label else ""
+    label = f'<small class="wide">{formula_html(scored.sample.label)}</small>' if scored.sample.label else ""
     return (
-        f"{_formula(scored.sample.formula)}{label}",
+        f"{formula_html(scored.sample.formula)}{label}",
         str(rank),
-        f'<span class="wide">{_prose(processing_line(scored.sample))}</span>',
-        _with_range(*map(_scientific, sigma)),
+        f'<span class="wide">{prose(processing_line(scored.sample))}</span>',
+        _with_range(*map(scientific, sigma)),
         _with_range(*(f"{ea:.2f}" for ea in (p.ea_ev, p.ea_lo, p.ea_hi))),
-        _with_range(*map(_short, strength)),
-        f"{_short(scored.resistance_ohm_cm2)}<br><small>at {_short(scored.thinnest_um)} µm</small>",
-        f'<span class="wide">{_prose(_verdict(scored))}</span>',
+        _with_range(*map(short, strength)),
+        f"{short(scored.resistance_ohm_cm2)}<br><small>at {short(scored.thinnest_um)} µm</small>",
+        f'<span class="wide">{prose(_verdict(scored))}</span>',
     )
 
 
@@ -436,7 +309,7 @@ def _rankings(result: RunResult) -> str:
         )
     ]
     for title, ranking in result.rankings.items():
-        parts.append(f"<h3>{_formula(title)}</h3>")
+        parts.append(f"<h3>{formula_html(title)}</h3>")
         if not ranking:
             parts.append("<p>No candidate was ranked.</p>")
             continue
@@ -471,7 +344,7 @@ def where_model_is_worse(scores: Sequence[ScoreRow]) -> list[str]:
         better = [rows[name] for name in BASELINES if model and name in rows and rows[name].error < model.error]
         if model and better:
             best = min(better, key=lambda row: row.error)
-            where = "all families together" if subset == "all" else _word(subset)
+            where = "all families together" if subset == "all" else word(subset)
             out.append(
                 f"{quantity}, {where} ({model.n_rows} rows of {model.n_papers} papers): the model is off by "
                 f"{model.error:.2f}, the {best.model} by {best.error:.2f}"
@@ -514,14 +387,14 @@ def _family_scores(scores: Sequence[ScoreRow]) -> str:
         if subset != "all":
             size = next(iter(found.values()))
             cells = [_score_cell(found.get(name)) for name in models]
-            rows.append([_word(escape(subset)), escape(quantity), f"{size.n_rows}", f"{size.n_papers}", *cells])
+            rows.append([word(escape(subset)), escape(quantity), f"{size.n_rows}", f"{size.n_papers}", *cells])
     header = ["Family", "Quantity", "Rows", "Papers", *(escape(name) for name in models)]
     table = _table("Mean error by family; less is better", header, rows, "Errors by family")
     return f"<details><summary>Errors by family of electrolytes</summary>{table}</details>" if rows else ""
 
 
 def _comparison(scores: Sequence[ScoreRow]) -> str:
-    worse = "".join(f"<li>{_prose(line)}.</li>" for line in where_model_is_worse(scores))
+    worse = "".join(f"<li>{prose(line)}.</li>" for line in where_model_is_worse(scores))
     if worse:
         return f"<p>Trust the model least here, where a simple baseline errs less:</p><ul>{worse}</ul>"
     return "<p>The model errs less than every baseline in every line of these tables.</p>"
@@ -543,285 +416,6 @@ def _facts(result: RunResult) -> str:
     table = _table("This run", ("Fact", "Value"), rows, "Facts of this run")
     limits = "".join(f"<li>{escape(limit)}</li>" for limit in LIMITS)
     return f'<h2 id="limits">Facts and limits</h2>{table}<h3>What the model does not know</h3><ul>{limits}</ul>'
-
-
-# Figures. One grey that reads on white and on black serves all lines; the page sets the colour of the text.
-
-PALETTE = ("#4c78a8", "#e8973a", "#4f9d69", "#8f6bb3", "#3fa7b5", "#a9744f", "#c9a227")
-OTHER_COLOUR = "#8b929a"
-ACCENT = "#e0314b"
-CANDIDATE_SYMBOLS = ("diamond", "star", "cross", "square")
-NEAR_ROOM_C = (15.0, 35.0)
-GLASS_TABLE_FAMILIES = ("sulfide", "halosulfide")
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A figure of the page: its identifier, title, what it shows in words, and plotly's JSON."""
-
-    name: str
-    title: str
-    caption: str
-    json: str
-
-
-def _family(sample: Sample) -> str:
-    # The glass table names its families more coarsely than the literature does.
-    return family_of_sample(sample) if sample.family in GLASS_TABLE_FAMILIES and sample.formula else sample.family
-
-
-def _hover(sample: Sample, *more: str) -> str:
-    source = citation(sample) if sample.paper_id or sample.doi or sample.title else ""
-    lines = [
-        _formula(name_of(sample) or sample.label),
-        _formula(processing_line(sample)),
-        *map(escape, more),
-        escape(source),
-    ]
-    return "<br>".join(filter(None, lines))
-
-
-def _measured_text(sample: Sample) -> str:
-    sigma = "" if sample.conductivity_s_cm is None else f"measured {_scientific(sample.conductivity_s_cm)} S/cm"
-    return sigma if sample.meas_temp_c is None else f"{sigma} at {sample.meas_temp_c:.4g} °C"
-
-
-def family_colours(samples: Iterable[Sample]) -> dict[str, str]:
-    """Give the most frequent families a colour each, the same in every figure.
-
-    Args:
-        samples: The samples of all figures.
-    """
-    common = [name for name, _ in Counter(map(_family, samples)).most_common(len(PALETTE)) if name]
-    return dict(zip(common, PALETTE, strict=False))
-
-
-def _by_family(samples: Sequence[Sample], colours: Mapping[str, str]) -> dict[str, list[int]]:
-    """Return the rows of each coloured family, the others together last."""
-    out: dict[str, list[int]] = {name: [] for name in (*colours, "")}
-    for i, sample in enumerate(samples):
-        name = _family(sample)
-        out[name if name in colours else ""].append(i)
-    return {name: rows for name, rows in out.items() if rows}
-
-
-def _points(name: str, x: Sequence[float], y: Sequence[float], text: Sequence[str], **marker: object) -> Any:  # noqa: ANN401
-    go = require("plotly.graph_objects")
-    return go.Scatter(
-        name=name, x=x, y=y, text=text, mode="markers", hovertemplate="%{text}<extra></extra>",
-        marker={"size": 7, "opacity": 0.75, "line": {"width": 0}, **marker},
-    )  # fmt: skip
-
-
-def _line(name: str, x: Sequence[float], y: Sequence[float], dash: str = "solid", **more: object) -> Any:  # noqa: ANN401
-    go = require("plotly.graph_objects")
-    style = {"color": OTHER_COLOUR, "width": 1.5, "dash": dash}
-    return go.Scatter(name=name, x=x, y=y, mode="lines", line=style, hoverinfo="skip", **more)
-
-
-def _legend(title: str) -> str:
-    return _formula(title.partition(",")[0])
-
-
-def _candidate_points(candidates: Mapping[str, Sequence[Scored]], place: Callable[[Scored], float | None]) -> list[Any]:
-    """Return one trace per space, of the candidates that have a place on the x axis."""
-    traces = []
-    for i, (title, scored) in enumerate(candidates.items()):
-        drawn = [(x, s) for s in scored if (x := place(s)) is not None]
-        if drawn:
-            traces.append(
-                _points(
-                    f"candidates: {_legend(title)}",
-                    [x for x, _ in drawn],
-                    [s.prediction.conductivity_25_s_cm for _, s in drawn],
-                    [_hover(s.sample, f"predicted {_conductivity(s)}") for _, s in drawn],
-                    color=ACCENT, size=11, opacity=0.95, line={"width": 0.75, "color": "rgba(255,255,255,0.7)"},
-                    symbol=CANDIDATE_SYMBOLS[i % len(CANDIDATE_SYMBOLS)],
-                )
-            )  # fmt: skip
-    return traces
-
-
-def _measured_points(
-    samples: Sequence[Sample], colours: Mapping[str, str], place: Callable[[Sample], float | None]
-) -> list[Any]:
-    """Return one trace per family, of the measured samples that have a place on the x axis."""
-    traces = []
-    for name, rows in _by_family(samples, colours).items():
-        drawn = [(x, samples[i]) for i in rows if (x := place(samples[i])) is not None]
-        if drawn:
-            traces.append(
-                _points(
-                    f"measured {escape(_word(name))}" if name else "measured, other families",
-                    [x for x, _ in drawn],
-                    [s.conductivity_s_cm or 0 for _, s in drawn],
-                    [_hover(s, _measured_text(s)) for _, s in drawn],
-                    color=colours.get(name, OTHER_COLOUR),
-                )
-            )
-    return traces
-
-
-def _near_room(samples: Iterable[Sample]) -> list[Sample]:
-    low, high = NEAR_ROOM_C
-    return [
-        s
-        for s in samples
-        if s.meas_temp_c is not None
-        and low <= s.meas_temp_c <= high
-        and s.conductivity_s_cm
-        and s.value_origin not in CENSORED_ORIGINS
-    ]
-
-
-def _shown_candidates(result: RunResult) -> dict[str, list[Scored]]:
-    """Return the candidates that the page names, each once, by space."""
-    out = {}
-    for title in result.titles:
-        batch = result.batches.get(title)
-        named = [s.scored for s in batch.suggestions] if batch else []
-        named += result.rankings.get(title, ())[:N_RANKED_ON_PAGE]
-        out[title] = list({s.sample: s for s in named}.values())
-    return out
-
-
-def _log_axis(title: str, **more: object) -> dict[str, object]:
-    return {"title": {"text": title}, "type": "log", "exponentformat": "power", "dtick": 1, **more}
-
-
-def _figure(name: str, title: str, caption: str, traces: Sequence[Any], x: object, y: object) -> Figure:
-    go = require("plotly.graph_objects")
-    axis = {"gridcolor": "rgba(139,146,154,0.25)", "zeroline": False, "linecolor": OTHER_COLOUR, "automargin": True}
-    layout = {
-        "template": "none", "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "xaxis": axis,
-        "yaxis": axis, "margin": {"l": 60, "r": 12, "t": 12, "b": 50}, "hoverlabel": {"align": "left"},
-        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
-    }  # fmt: skip
-    figure = go.Figure(data=list(traces), layout=layout)
-    figure.update_layout(xaxis=x, yaxis=y)
-    return Figure(name, title, caption, figure.to_json())
-
-
-def _parity_figure(result: RunResult, colours: Mapping[str, str]) -> Figure:
-    cv = result.cv
-    model = PROMOTED if PROMOTED in cv.predictions else next(iter(cv.predictions))
-    rows = [i for i in np.flatnonzero(cv.rows.is_conductivity) if cv.rows.samples[int(i)].meas_temp_c is not None]
-    samples = [cv.rows.samples[int(i)] for i in rows]
-    kelvin = np.array([s.meas_temp_c or 0.0 for s in samples]) + 273.15
-    shift = np.log10(kelvin / REFERENCE_K)
-    measured, predicted = cv.rows.targets[rows] - shift, cv.predictions[model][0][rows] - shift
-    texts = [
-        _hover(s, _measured_text(s), f"predicted {_scientific(float(10**p))} S/cm")
-        for s, p in zip(samples, predicted, strict=True)
-    ]
-    traces = []
-    for name, chosen in _by_family(samples, colours).items():
-        label, colour = escape(_word(name)) if name else "other families", colours.get(name, OTHER_COLOUR)
-        x, y = (10.0 ** measured[chosen]).tolist(), (10.0 ** predicted[chosen]).tolist()
-        traces.append(_points(label, x, y, [texts[i] for i in chosen], color=colour, size=6))
-    ends = [float(np.floor(measured.min(initial=-2))), float(np.ceil(measured.max(initial=-1)))]
-    lines = [_line("exact", [10.0**e for e in ends], [10.0**e for e in ends])]
-    for decades, label in ((1, "ten times off"), (-1, "ten times too low")):
-        y = [10.0 ** (e + decades) for e in ends]
-        lines.append(_line(label, [10.0**e for e in ends], y, "dash", showlegend=decades > 0))
-    caption = (
-        "Each point is a measured sample, predicted from other papers alone. On the full line the prediction is exact; "
-        "between the dashed lines it is off by less than a factor of ten."
-    )
-    step = {"dtick": 2} if ends[1] - ends[0] > 6 else {"dtick": 1}
-    x_axis, y_axis = _log_axis("Measured σ (S/cm)", **step), _log_axis("Predicted σ (S/cm)", **step)
-    return _figure("parity", "Predicted against measured", caption, [*lines, *traces], x_axis, y_axis)
-
-
-def _energy_figure(result: RunResult, colours: Mapping[str, str]) -> Figure:
-    traces = [
-        *_measured_points(_near_room(result.measured), colours, lambda s: s.ea_ev),
-        *_candidate_points(_shown_candidates(result), lambda s: s.prediction.ea_ev),
-    ]
-    caption = (
-        "The upper left is where a fast conductor stands: high conductivity, and little loss in the cold. Round points "
-        "were measured at 15 to 35 °C; red symbols are the candidates of this report."
-    )
-    axes = {"title": {"text": "Activation energy E<sub>a</sub> (eV)"}}, _log_axis("σ at 25 °C (S/cm)")
-    return _figure("energy", "Conductivity and activation energy", caption, traces, *axes)
-
-
-def _glass_points(measured: Sequence[Sample]) -> list[Any]:
-    traces = []
-    glasses = [
-        s
-        for s in _near_room(measured)
-        if s.formula
-        and s.phase.startswith("glass")
-        and set(chemistry_of(s.formula).composition.amounts) == {"Na", "B", "S"}
-    ]
-    for phase, colour, symbol in (("glass", PALETTE[0], "circle"), ("glass_ceramic", PALETTE[1], "square")):
-        drawn = [s for s in glasses if s.phase == phase and modifier_fraction(chemistry_of(s.formula).composition)]
-        x = [modifier_fraction(chemistry_of(s.formula).composition) or 0.0 for s in drawn]
-        y = [s.conductivity_s_cm or 0 for s in drawn]
-        if drawn:
-            text = [_hover(s, _measured_text(s)) for s in drawn]
-            traces.append(_points(f"measured {_word(phase)}", x, y, text, color=colour, size=9, symbol=symbol))
-    return traces
-
-
-def _series_figure(result: RunResult) -> Figure:
-    placed = [(modifier_fraction(chemistry_of(s.sample.formula).composition), s) for s in result.series]
-    series = sorted(((x, s) for x, s in placed if x is not None), key=lambda pair: pair[0])
-    x = [at for at, _ in series]
-    band = {"hoverinfo": "skip", "mode": "lines", "line": {"width": 0}}
-    low, centre, high = (
-        [float(getattr(s.prediction, name)) for _, s in series]
-        for name in ("conductivity_lo", "conductivity_25_s_cm", "conductivity_hi")
-    )
-    go = require("plotly.graph_objects")
-    traces = [
-        go.Scatter(x=x, y=low, showlegend=False, **band),
-        go.Scatter(x=x, y=high, name="90 % interval", fill="tonexty", fillcolor="rgba(224,49,75,0.16)", **band),
-        go.Scatter(
-            x=x, y=centre, name="predicted glass", mode="lines", line={"color": ACCENT, "width": 2},
-            text=[_hover(s.sample, f"predicted {_conductivity(s)}") for _, s in series],
-            hovertemplate="%{text}<extra></extra>",
-        ),
-    ]  # fmt: skip
-    caption = (
-        "How much sodium sulfide the glass should hold. The band holds nine of ten new samples; points were measured "
-        "at 15 to 35 °C."
-    )
-    axes = (
-        {"title": {"text": "x in x Na<sub>2</sub>S · (1−x) B<sub>2</sub>S<sub>3</sub>"}},
-        _log_axis("σ at 25 °C (S/cm)"),
-    )
-    shown = [*(traces if series else []), *_glass_points(result.measured)]
-    return _figure("series", "Sodium sulfide in the glass", caption, shown, *axes)
-
-
-def _sintering_figure(result: RunResult) -> Figure:
-    measured = [s for s in _near_room(result.measured) if s.family == "nasicon"]
-    candidates = {
-        title: [s for s in scored if s.prediction.family == "nasicon"]
-        for title, scored in _shown_candidates(result).items()
-    }
-    traces = [
-        *_measured_points(measured, {"nasicon": PALETTE[0]}, lambda s: s.sinter_temp_c),
-        *_candidate_points(candidates, lambda s: s.sample.sinter_temp_c),
-    ]
-    caption = (
-        "NASICON alone. Round points were measured at 15 to 35 °C; red symbols are the candidates of this report. "
-        "Composition, time and density differ from point to point, so this is no curve of one material."
-    )
-    axes = {"title": {"text": "Sintering temperature (°C)"}}, _log_axis("σ at 25 °C (S/cm)")
-    return _figure("sintering", "Conductivity and sintering temperature", caption, traces, *axes)
-
-
-def _all_figures(result: RunResult) -> list[Figure]:
-    colours = family_colours([*_near_room(result.measured), *result.cv.rows.samples])
-    return [
-        _parity_figure(result, colours),
-        _energy_figure(result, colours),
-        _series_figure(result),
-        _sintering_figure(result),
-    ]
 
 
 def _script_json(text: str) -> str:
@@ -930,7 +524,7 @@ def _page(result: RunResult) -> str:
             f"<header>{_summary(result)}{_NAVIGATION}</header><main>",
             _proposals(result),
             _rankings(result),
-            _figures(_all_figures(result)),
+            _figures(all_figures(result)),
             _certainty(result),
             _facts(result),
             "</main>",

@@ -84,7 +84,7 @@ def test_the_credited_improvement_equals_its_integral(z: float, sd: float) -> No
 
 @pytest.mark.parametrize("improvement", [log_expected_improvement, log_credited_improvement], ids=["whole", "credited"])
 def test_improvement_rises_with_the_mean_and_is_finite_far_below(improvement: Any) -> None:
-    z = np.concatenate([np.linspace(-1e3, -40, 500), np.linspace(-40, 5, 2000)])
+    z = np.concatenate([np.linspace(-1e3, -40, 500, endpoint=False), np.linspace(-40, 5, 2000)])
     found = improvement(z, np.ones(len(z)), 0.0)
     assert np.isfinite(found).all()
     assert (np.diff(found) >= -1e-9).all()
@@ -146,7 +146,7 @@ def test_the_best_is_said_with_value_and_source(case: tuple[str, str], batches: 
     log_sigma, sample = best_measured([case[0]])
     assert batch.objective == case[1]
     assert citation(sample) in batch.best
-    assert f"{10**log_sigma:.2g} S/cm" in batch.best
+    assert f"{sample.conductivity_s_cm:.2g} S/cm" in batch.best
     if case[1] == "conductivity":
         assert batch.best_value == log_sigma
     else:
@@ -277,7 +277,7 @@ ONE, TWIN, OTHER = "Na3.3Zr1.9Sc0.1Si2.2P0.8O12", "Na3.31Zr1.9Sc0.1Si2.21P0.79O1
 
 def test_a_second_experiment_that_would_teach_the_same_is_worth_little() -> None:
     first, second = suggest([_with_mean(ONE, -2.4), _with_mean(TWIN, -2.4)], 2).suggestions
-    assert second.expected_improvement > 0.05
+    assert second.expected_improvement > 0.03
     assert second.batch_gain < 0.5 * second.expected_improvement
     assert second.batch_gain < first.batch_gain
 

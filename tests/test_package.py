@@ -20,7 +20,8 @@ from nascreen.datasets import data_folder, model_folder
 PACKAGE = Path(nascreen.__file__).parent
 ORDER = (
     "errors", "chemistry", "elements", "physics", "records", "datasets", "gaussian", "features", "models", "tables",
-    "training", "export", "tracking", "spaces", "screening", "campaign", "report", "pipeline", "cli",
+    "training", "export", "tracking", "spaces", "screening", "campaign", "wording", "figures", "report", "pipeline",
+    "cli",
 )  # fmt: skip
 EXCEPTED = "mlflow_model"
 """MLflow runs this file by its path; of the package only `tracking` names it."""

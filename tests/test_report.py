@@ -14,15 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nascreen import report
+from nascreen import report, wording
 from nascreen.campaign import Batch, Suggestion
 from nascreen.chemistry import modifier_fraction
 from nascreen.datasets import load_table
 from nascreen.errors import MissingExtraError
 from nascreen.features import chemistry_of
+from nascreen.figures import RunResult
 from nascreen.models import Prediction, family_of_sample
-from nascreen.records import Sample, citation
-from nascreen.report import RunResult, processing_line, where_model_is_worse, write_report
+from nascreen.records import Sample, citation, processing_line
+from nascreen.report import where_model_is_worse, write_report
 from nascreen.screening import Neighbour, Scored, measured_samples
 from nascreen.spaces import SPACES, generate
 from nascreen.training import CrossValidation, ScoreRow, observations, score_table
@@ -530,11 +531,11 @@ def test_processing_is_told_in_one_line(sample: Sample, line: str) -> None:
     ids=str,
 )
 def test_conductivities_read_as_chemists_write_them(value: float, text: str) -> None:
-    assert report._scientific(value) == text
+    assert wording.scientific(value) == text
 
 
 def test_prose_links_dois_and_leaves_them_whole() -> None:
-    html = report._prose("1.2e-05 S/cm, Na3PS4 (A, doi:10.1002/(SICI)1097-4628. Then sinter_temp_c 1300")
+    html = wording.prose("1.2e-05 S/cm, Na3PS4 (A, doi:10.1002/(SICI)1097-4628. Then sinter_temp_c 1300")
     assert '<a href="https://doi.org/10.1002/(SICI)1097-4628" rel="noopener">doi:10.1002/(SICI)1097-4628</a>' in html
     assert "Na<sub>3</sub>PS<sub>4</sub>" in html
     assert html.startswith("1.2×10⁻⁵\u00a0S/cm")
@@ -543,7 +544,7 @@ def test_prose_links_dois_and_leaves_them_whole() -> None:
 
 def test_every_citation_of_the_literature_keeps_its_text() -> None:
     for sample in load_table("literature"):
-        assert Page(report._cited(citation(sample))).text == citation(sample).replace("\u00a0", " ")
+        assert Page(wording.cited(citation(sample))).text == citation(sample).replace("\u00a0", " ")
 
 
 def test_measured_glass_is_called_by_its_batch(result: RunResult, tmp_path: Path) -> None:

@@ -21,8 +21,12 @@ from nascreen.tables import CONDITION_COLUMNS, RESULT_COLUMNS, predict_cells
 from nascreen.tracking import log_model, log_scores, tracked_run
 from nascreen.training import ScoreRow
 
-# MLflow's own tables use a loader that SQLAlchemy 2.1 deprecates; it warns once, when they are first configured.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:sqlalchemy.exc.SADeprecationWarning")
+# Both are MLflow's own, each said once, on first use. Its tables use a loader that SQLAlchemy 2.1 deprecates; its
+# chat schemas, imported with `mlflow.pyfunc`, hold fields of type Any.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader:sqlalchemy.exc.SADeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning"),
+]
 
 SCORES = [
     ScoreRow("log10 σ", "all", "mean of both", 0.68, 0.01, 681, 146),
