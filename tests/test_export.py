@@ -1,146 +1,388 @@
-"""Exported files are the trained models, and stale ones are found."""
+"""Promises of the export: the files say what the trained models say, and the shipped ones are those of the data."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
+from threadpoolctl import threadpool_limits
 
-from nascreen import gaussian, training
+from nascreen import export, gaussian, training
 from nascreen.campaign import literature_process
-from nascreen.datasets import data_hash, model_folder
-from nascreen.export import card_text, process_graph, sha256_of, strength_graph, trees_graph, write_model
-from nascreen.models import STRENGTH_FEATURES, load_models
+from nascreen.datasets import data_hash, grouped_folds, model_folder
+from nascreen.errors import IntegrityError
+from nascreen.export import (
+    CONDUCTIVITY_TEXT,
+    STRENGTH_TEXT,
+    card_text,
+    process_graph,
+    promote,
+    strength_graph,
+    trees_graph,
+    write_model,
+)
+from nascreen.features import BLOCKS, feature_matrix
+from nascreen.gaussian import DECADES_PER_EV, REFERENCE_K, Array
+from nascreen.models import STRENGTH_FEATURES, Models, family_of_sample, load_card, load_models, models_in
+from nascreen.records import Sample
 from nascreen.training import (
-    ConductivityModel,
+    N_FOLDS,
+    CrossValidation,
     Rows,
-    ScoreRow,
+    cross_validate,
+    cross_validate_strength,
     fit_conductivity,
     fit_strength,
-    literature_rows,
     strength_observations,
     training_rows,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:onnx.*", "ignore::DeprecationWarning:onnxmltools.*")
+NEEDED = {"conductivity": ("process.onnx", "trees.onnx", "domain.npz"), "strength": ("law.onnx",)}
+TEXTS = {"conductivity": CONDUCTIVITY_TEXT, "strength": STRENGTH_TEXT}
+N_BASIS = 60
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """A small training run with what was promoted from it."""
+
+    rows: Rows
+    cv: CrossValidation
+    model: training.ConductivityModel
+    folder: Path
+    models: Models
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small() -> Iterator[None]:
+    # One thread: with small matrices, threads on a busy machine cost a hundred times what they save.
+    with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
+        patch.setattr(training, "N_TREES", 12)
+        patch.setattr(training, "N_TUNING_STEPS", 2)
+        for module in (training, export):
+            patch.setattr(module, "SPREAD_ROWS", N_BASIS)
+        yield
 
 
 @pytest.fixture(scope="module")
-def rows() -> Rows:
-    whole = literature_rows()
-    return whole.take(np.random.default_rng(0).choice(len(whole.targets), 150, replace=False))
+def promoted(tmp_path_factory: pytest.TempPathFactory, small: None) -> Promoted:
+    folder = tmp_path_factory.mktemp("models")
+    rows = training_rows()
+    kept = set(sorted(set(rows.groups))[::9])
+    rows = rows.take(np.array([g in kept for g in rows.groups]))
+    cv = cross_validate(rows, (0,), parameters=gaussian.default_parameters())
+    fitted: list[training.ConductivityModel] = []
 
+    def keep(*args: Any, **options: Any) -> training.ConductivityModel:
+        fitted.append(fit_conductivity(*args, **options))
+        return fitted[-1]
 
-@pytest.fixture(scope="module")
-def model(rows: Rows) -> ConductivityModel:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "N_TREES", 40)
-        return fit_conductivity(rows, parameters=gaussian.default_parameters())
+        patch.setattr(export, "fit_conductivity", keep)
+        promote(cv, rows, cross_validate_strength((0,)), folder)
+    (model,) = fitted
+    return Promoted(rows, cv, model, folder, models_in(folder))
 
 
-def _answer(graph: object, features: np.ndarray) -> list[np.ndarray]:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])  # type: ignore[attr-defined]
-    return session.run(None, {"features": features})
+def _run(graph: Any, features: Array) -> list[Array]:
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    return [np.asarray(found) for found in session.run(None, {"features": features})]
 
 
-def test_the_process_graph_gives_the_process_on_every_row(rows: Rows, model: ConductivityModel) -> None:
-    latent, _ = _answer(process_graph(model), rows.features)
-    np.testing.assert_allclose(latent, model.process.predict(model.scaler.inputs(rows.features)), atol=1e-5)
-
-
-def test_the_process_graph_lowers_the_variance_as_the_model_does(rows: Rows, model: ConductivityModel) -> None:
-    _, reduction = _answer(process_graph(model), rows.features)
-    prefactor, energy = gaussian.amplitudes(model.process.parameters)
-    h = rows.coefficients
-    covariance = np.array([(prefactor**2).sum(), 0, (energy**2).sum()]) - reduction
-    latent = (
-        h[:, 0] ** 2 * covariance[:, 0] + 2 * h[:, 0] * h[:, 1] * covariance[:, 1] + h[:, 1] ** 2 * covariance[:, 2]
+def _unseen() -> Array:
+    """Features of samples with all, some and none of their conditions stated."""
+    return feature_matrix(
+        [
+            Sample(formula="Na3.3Zr1.9Sc0.1Si2.2P0.8O12"),
+            Sample(formula="Na3BS3", phase="glass", press_mpa=360.0),
+            Sample(formula="Na2.9Sb0.9W0.1S4", phase="crystalline", sinter_temp_c=275.0, rel_density_pct=95.0),
+            Sample(formula="NaI"),
+            Sample(formula="Na3Zr2Si2PO12", phase="composite", second_phase="epoxy", second_phase_role="pore_filler"),
+        ]
     )
-    paper_a, paper_e, noise_s, noise_e = np.exp(2 * model.process.parameters[-4:])
-    noise = paper_a * h[:, 0] ** 2 + paper_e * h[:, 1] ** 2 + np.where(h[:, 0] != 0, noise_s, noise_e)
-    np.testing.assert_allclose(latent + noise, model.variance(rows.features, h), rtol=1e-4)
 
 
-def test_the_graph_of_the_trees_gives_xgboost_on_every_row(rows: Rows, model: ConductivityModel) -> None:
-    single = rows.features.astype(np.float32)
-    (found,) = _answer(trees_graph(model.trees), single)
-    np.testing.assert_allclose(found[:, 0], model.trees.inplace_predict(single), atol=1e-5)
+# ---------------------------------------------------------------- graphs
 
 
-def test_the_graph_of_the_strength_law_gives_the_law() -> None:
-    samples, terms, targets = strength_observations()
-    law = fit_strength(terms, targets, [s.group_id for s in samples])
-    mean, variance = _answer(strength_graph(law), terms)
-    np.testing.assert_allclose(mean[:, 0], terms @ law.coefficients, atol=1e-9)
-    np.testing.assert_allclose(variance[:, 0], np.einsum("ij,jk,ik->i", terms, law.covariance, terms), atol=1e-9)
+def test_the_process_graph_equals_the_process_on_every_training_row_and_beyond(promoted: Promoted) -> None:
+    model = promoted.model
+    for features in (promoted.rows.features, _unseen()):
+        latent, _ = _run(process_graph(model), features)
+        expected = model.process.predict(model.scaler.inputs(features))
+        np.testing.assert_allclose(latent, expected, atol=1e-5)
+        at_25 = [a[:, 0] - a[:, 1] * DECADES_PER_EV / REFERENCE_K for a in (latent, expected)]
+        np.testing.assert_allclose(at_25[0], at_25[1], atol=1e-5)
 
 
-def test_the_shipped_model_is_the_one_that_its_hyperparameters_give_on_the_shipped_rows() -> None:
-    every = training_rows()
-    process, scaler = literature_process()
-    shipped = load_models().conductivity.lines(every.features)
-    latent = process.predict(scaler.inputs(every.features))
-    np.testing.assert_allclose(shipped.ea_ev, latent[:, 1], atol=1e-5)
-    at_25 = latent[:, 0] - latent[:, 1] * gaussian.DECADES_PER_EV / gaussian.REFERENCE_K
-    trees = 2 * shipped.log_sigma_25 - at_25
-    known = every.is_conductivity
-    taught = training._brought_to_25(process, scaler, every)
-    assert np.abs(trees[known] - taught).mean() < 0.35
+def test_the_trees_graph_equals_xgboost(promoted: Promoted) -> None:
+    for features in (promoted.rows.features, _unseen()):
+        single = features.astype(np.float32)
+        assert np.isnan(single).any()
+        (found,) = _run(trees_graph(promoted.model.trees), single)
+        np.testing.assert_allclose(found[:, 0], promoted.model.trees.inplace_predict(single), atol=1e-5)
 
 
-def test_the_shipped_cards_are_of_the_shipped_tables() -> None:
-    assert load_models().conductivity.card["data_hash"] == data_hash("literature", "glasses")
-    assert load_models().strength.card["data_hash"] == data_hash("literature")
-    assert load_models().strength.card["features"] == list(STRENGTH_FEATURES)
+def test_the_strength_graph_equals_the_law() -> None:
+    samples, terms, log_strength = strength_observations()
+    law = fit_strength(terms, log_strength, [s.group_id for s in samples])
+    mean, variance = _run(strength_graph(law), terms)
+    np.testing.assert_allclose(mean[:, 0], terms @ law.coefficients, rtol=1e-12)
+    np.testing.assert_allclose(variance[:, 0], [t @ law.covariance @ t for t in terms], rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["conductivity", "strength"], ids=str)
-def test_the_card_for_people_gives_every_error_of_the_card_for_machines(name: str) -> None:
-    folder = model_folder() / name
-    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-    text = (folder / "card.md").read_text(encoding="utf-8")
-    for row in card["scores"]:
-        assert f"| {row['quantity']} | {row['subset']} | {row['model']} | {row['error']:.3f} |" in text
-    assert "## Where it is worse than a lookup" in text
+def test_a_graph_answers_one_row_and_none(promoted: Promoted) -> None:
+    graph = process_graph(promoted.model)
+    whole = _run(graph, promoted.rows.features)
+    for n in (0, 1):
+        for part, all_rows in zip(_run(graph, promoted.rows.features[:n]), whole, strict=True):
+            np.testing.assert_allclose(part, all_rows[:n], atol=1e-9)
 
 
-def test_a_card_names_where_a_lookup_is_better() -> None:
-    scores = [
-        ScoreRow("Ea / eV", "all", "mean of both", 0.2, 0.0, 5, 2),
-        ScoreRow("Ea / eV", "all", "nearest neighbour", 0.1, 0.0, 5, 2),
-        ScoreRow("Ea / eV", "all", "family median", 0.3, 0.0, 5, 2),
-        ScoreRow("Ea / eV", "all", "global median", 0.4, 0.0, 5, 2),
-    ]
-    card = {
-        "title": "t", "n_rows": 5, "n_papers": 2, "data_hash": "x", "protocol": "p", "interval": {},
-        "scores": [{name: getattr(s, name) for name in s.__dataclass_fields__} for s in scores],
-    }  # fmt: skip
-    text = card_text(card, "")
-    assert "- Ea / eV, all: nearest neighbour 0.100 against 0.200" in text
-    assert "family median 0.300 against" not in text
+# ---------------------------------------------------------------- what is promoted
 
 
-def test_a_written_model_has_the_hashes_of_its_files_and_its_card_last(
+def test_the_promoted_files_predict_what_the_trained_model_predicts(promoted: Promoted) -> None:
+    for features in (promoted.rows.features, _unseen()):
+        lines = promoted.models.conductivity.lines(features)
+        expected = promoted.model.lines(features)["mean of both"]
+        np.testing.assert_allclose(lines.log_sigma_25, expected[:, 0], atol=1e-5)
+        np.testing.assert_allclose(lines.ea_ev, expected[:, 1], atol=1e-5)
+
+
+@pytest.mark.parametrize("temp_c", [-20.0, 25.0, 300.0])
+def test_the_promoted_interval_of_conductivity_is_the_factor_times_the_calibrated_spread(
+    promoted: Promoted, temp_c: float
+) -> None:
+    model, factors = promoted.models.conductivity, promoted.models.conductivity.card["interval"]["log_sigma"]
+    for features in (promoted.rows.features, _unseen()):
+        lines = model.lines(features)
+        _, half = model.log_sigma(lines, np.full(len(features), temp_c))
+        h = gaussian.conductivity_coefficients(np.full(len(features), temp_c))
+        factor = [factors["by_family"].get(f, factors["overall"]) for f in lines.family]
+        np.testing.assert_allclose(half, factor * np.sqrt(promoted.model.variance(features, h)), rtol=1e-5)
+
+
+def test_the_promoted_interval_of_the_energy_is_the_factor_times_the_calibrated_spread(promoted: Promoted) -> None:
+    model, factors = promoted.models.conductivity, promoted.models.conductivity.card["interval"]["ea_ev"]
+    for features in (promoted.rows.features, _unseen()):
+        lines = model.lines(features)
+        _, half = model.ea(lines)
+        variance = promoted.model.variance(features, gaussian.energy_coefficients(len(features)))
+        factor = [factors["by_family"].get(f, factors["overall"]) for f in lines.family]
+        np.testing.assert_allclose(half, factor * np.sqrt(variance), rtol=1e-5)
+
+
+def test_the_spread_is_exported_from_fewer_rows_than_were_learned_from(promoted: Promoted) -> None:
+    assert len(promoted.rows.samples) > N_BASIS
+    exact = promoted.model.process.joint_covariance(
+        promoted.model.scaler.inputs(_unseen()), gaussian.conductivity_coefficients(np.full(5, 25.0))
+    )
+    lines = promoted.models.conductivity.lines(_unseen())
+    aa, ae, ee = lines.covariance.T
+    slope = -DECADES_PER_EV / REFERENCE_K
+    assert (aa + 2 * slope * ae + slope**2 * ee >= np.diag(exact) - 1e-5).all()
+
+
+def test_the_factors_are_those_of_papers_left_out(promoted: Promoted) -> None:
+    cv, card = promoted.cv, promoted.models.conductivity.card
+    for name, kind in (("log_sigma", True), ("ea_ev", False)):
+        mask = cv.rows.is_conductivity == kind
+        scaled = np.sort((cv.errors("mean of both") / cv.spreads)[:, mask].ravel())
+        factor = card["interval"][name]["overall"]
+        assert 0.9 <= np.mean(scaled <= factor) <= 0.9 + 3 / len(scaled) + 0.01
+
+
+def test_a_promoted_composition_is_at_no_distance(promoted: Promoted) -> None:
+    np.testing.assert_allclose(promoted.models.conductivity.distance(promoted.rows.features), 0, atol=1e-3)
+
+
+def test_the_card_describes_the_rows_that_taught(promoted: Promoted) -> None:
+    card = promoted.models.conductivity.card
+    assert (card["n_rows"], card["n_papers"]) == (len(promoted.rows.samples), len(set(promoted.rows.groups)))
+    hyperparameters = [card["hyperparameters"][name] for name in gaussian.PARAMETERS]
+    np.testing.assert_allclose(np.log(hyperparameters), promoted.model.process.parameters, rtol=1e-9)
+    families = [family_of_sample(s) for s in promoted.rows.samples]
+    assert set(card["domain"]["papers_by_family"]) == set(families)
+    temps = [s.meas_temp_c for s in promoted.rows.samples if s.meas_temp_c is not None]
+    assert card["domain"]["ranges"]["meas_temp_c"] == [min(temps), max(temps)]
+
+
+# ---------------------------------------------------------------- writing
+
+
+def test_the_card_is_written_last_and_promises_what_was_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order: list[str] = []
-    write_bytes, write_text = Path.write_bytes, Path.write_text
+    written: list[str] = []
+    for name in ("write_bytes", "write_text"):
+        method = getattr(Path, name)
 
-    def bytes_spy(path: Path, data: bytes) -> int:
-        order.append(path.name)
-        return write_bytes(path, data)
+        def spy(path: Path, *args: Any, _method: Any = method, **options: Any) -> int:
+            written.append(path.name)
+            return int(_method(path, *args, **options))
 
-    def text_spy(path: Path, data: str, **options: str) -> int:
-        order.append(path.name)
-        return write_text(path, data, **options)
+        monkeypatch.setattr(Path, name, spy)
+    files = {"a.onnx": b"alpha", "b.npz": b"beta"}
+    write_model(tmp_path / "new" / "model", files, {"name": "model", "σ": [1.5]}, "# text\n")
+    assert sorted(written[:-1]) == ["a.onnx", "b.npz", "card.md"]
+    assert written[-1] == "card.json"
+    card = load_card(tmp_path / "new" / "model", tuple(files))
+    assert card["files"] == {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    assert card["σ"] == [1.5]
+    assert (tmp_path / "new" / "model" / "card.md").read_text(encoding="utf-8") == "# text\n"
 
-    monkeypatch.setattr(Path, "write_bytes", bytes_spy)
-    monkeypatch.setattr(Path, "write_text", text_spy)
-    write_model(tmp_path / "new", {"a.onnx": b"a", "b.npz": b"b"}, {"name": "new"}, "text")
-    assert order[-1] == "card.json"
-    card = json.loads((tmp_path / "new" / "card.json").read_text(encoding="utf-8"))
-    assert card["files"] == {name: sha256_of(tmp_path / "new" / name) for name in ("a.onnx", "b.npz")}
+
+def test_until_the_card_is_written_the_old_one_refuses_the_new_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_model(tmp_path, {"a.onnx": b"old"}, {"name": "model"}, "old")
+    write_text = Path.write_text
+
+    def crash(path: Path, *args: Any, **options: Any) -> int:
+        if path.name == "card.json":
+            raise OSError(28, "No space left on device")
+        return write_text(path, *args, **options)
+
+    monkeypatch.setattr(Path, "write_text", crash)
+    with pytest.raises(OSError, match="No space left"):
+        write_model(tmp_path, {"a.onnx": b"new"}, {"name": "model"}, "new")
+    with pytest.raises(IntegrityError, match=r"a\.onnx in .* has the sha256"):
+        load_card(tmp_path, ("a.onnx",))
+
+
+def test_a_changed_number_in_a_card_is_refused(tmp_path: Path) -> None:
+    write_model(tmp_path, {"a.onnx": b"data"}, {"name": "model", "interval": 1.8}, "text")
+    path = tmp_path / "card.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("1.8", "0.8"), encoding="utf-8")
+    with pytest.raises(IntegrityError, match=r"card\.json is not the one that was written"):
+        load_card(tmp_path, ("a.onnx",))
+
+
+def test_where_a_lookup_is_better_is_said() -> None:
+    scores = [
+        {"quantity": "log10 σ", "subset": subset, "model": model, "error": error}
+        for subset, errors in {"halide": (1.2, 1.1, 1.3, 1.0), "nasicon": (0.5, 0.9, 1.4, 1.4)}.items()
+        for model, error in zip(
+            ("mean of both", "nearest neighbour", "family median", "global median"), errors, strict=True
+        )
+    ]
+    assert export._worse_than_lookup(scores) == [
+        "- log10 σ, halide: nearest neighbour 1.100 against 1.200",
+        "- log10 σ, halide: global median 1.000 against 1.200",
+    ]
+    assert export._worse_than_lookup(scores[4:]) == ["- Nowhere in this table."]
+
+
+# ---------------------------------------------------------------- what is shipped
+
+
+@pytest.fixture(scope="module")
+def shipped_cards() -> dict[str, dict[str, Any]]:
+    return {name: load_card(model_folder() / name, files) for name, files in NEEDED.items()}
+
+
+def test_the_shipped_models_were_trained_on_the_shipped_data(shipped_cards: dict[str, dict[str, Any]]) -> None:
+    assert shipped_cards["conductivity"]["data_hash"] == data_hash("literature", "glasses")
+    assert shipped_cards["strength"]["data_hash"] == data_hash("literature")
+    rows = training_rows()
+    assert shipped_cards["conductivity"]["n_rows"] == len(rows.samples)
+    assert shipped_cards["conductivity"]["n_papers"] == len(set(rows.groups))
+    assert shipped_cards["strength"]["n_rows"] == len(strength_observations()[0])
+
+
+def test_the_shipped_conductivity_equals_a_model_rebuilt_from_its_hyperparameters(
+    shipped_cards: dict[str, dict[str, Any]],
+) -> None:
+    rows = training_rows()
+    process, scaler = literature_process()
+    settings = dict(shipped_cards["conductivity"]["tree_settings"])
+    mask = rows.is_conductivity
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "N_TREES", settings.pop("n_trees"))
+        brought = training._brought_to_25(process, scaler, rows)
+        trees = training._boosted(rows.features[mask], brought, settings, 0)
+    rebuilt = training.ConductivityModel(process, scaler, trees, trees).lines(rows.features)["mean of both"]
+    lines = load_models().conductivity.lines(rows.features)
+    np.testing.assert_allclose(lines.log_sigma_25, rebuilt[:, 0], atol=1e-4)
+    np.testing.assert_allclose(lines.ea_ev, rebuilt[:, 1], atol=1e-5)
+
+
+def test_the_shipped_spread_equals_that_of_the_rebuilt_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    process, scaler = literature_process()
+    monkeypatch.setattr(training, "SPREAD_ROWS", 500)
+    lines = load_models().conductivity.lines(_unseen())
+    h = gaussian.energy_coefficients(5)
+    expected = gaussian.compact_variance(process, gaussian.spread_basis(process, 500), scaler.inputs(_unseen()), h)
+    np.testing.assert_allclose(lines.covariance[:, 2], expected, rtol=1e-4)
+
+
+def test_the_shipped_strength_equals_a_law_fitted_again() -> None:
+    samples, terms, log_strength = strength_observations()
+    law = fit_strength(terms, log_strength, [s.group_id for s in samples])
+    found, _ = load_models().strength.log_strength(samples, [s.family for s in samples])
+    np.testing.assert_allclose(found, terms @ law.coefficients, atol=1e-9)
+    assert terms.shape[1] == len(STRENGTH_FEATURES)
+
+
+def test_the_shipped_domain_is_that_of_the_shipped_data(shipped_cards: dict[str, dict[str, Any]]) -> None:
+    rows = training_rows()
+    scored = rows.take(rows.is_scored)
+    folds = np.array([grouped_folds(scored.groups, N_FOLDS, 0)])
+    empty = np.empty((1, len(folds[0])))
+    cv = CrossValidation(scored, (0,), {}, empty, folds)
+    found = export._domain(rows, [family_of_sample(s) for s in rows.samples], cv)
+    assert shipped_cards["conductivity"]["domain"] == json.loads(json.dumps(found))
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_the_shipped_card_for_people_says_every_overall_score_and_where_a_lookup_is_better(
+    name: str, shipped_cards: dict[str, dict[str, Any]]
+) -> None:
+    text = (model_folder() / name / "card.md").read_text(encoding="utf-8")
+    overall = [s for s in shipped_cards[name]["scores"] if s["subset"] == "all"]
+    assert len(overall) >= 5
+    for score in overall:
+        assert f"| {score['quantity']} | all | {score['model']} | {score['error']:.3f} |" in text
+    assert "## Where it is worse than a lookup\n\n- " in text
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_the_shipped_card_for_people_is_written_from_the_card(
+    name: str, shipped_cards: dict[str, dict[str, Any]]
+) -> None:
+    text = (model_folder() / name / "card.md").read_text(encoding="utf-8")
+    assert text == card_text(shipped_cards[name], TEXTS[name])
+
+
+def test_the_shipped_scores_were_earned_on_unseen_papers_and_beat_every_lookup_overall(
+    shipped_cards: dict[str, dict[str, Any]],
+) -> None:
+    assert shipped_cards["conductivity"]["protocol"].startswith("5 folds grouped by paper")
+    for card, ours in (("conductivity", "mean of both"), ("strength", "strength law")):
+        overall: dict[str, dict[str, float]] = {}
+        for score in shipped_cards[card]["scores"]:
+            if score["subset"] == "all":
+                overall.setdefault(score["quantity"], {})[score["model"]] = score["error"]
+        for errors in overall.values():
+            for lookup in ("nearest neighbour", "family median", "global median"):
+                assert errors[ours] < errors[lookup]
+
+
+def test_a_model_with_another_feature_order_would_be_seen(promoted: Promoted) -> None:
+    """Guards the comparisons above: swapped blocks do change what a graph says."""
+    swapped = promoted.rows.features.copy()
+    swapped[:, BLOCKS["field"]] = swapped[:, BLOCKS["field"]][:, ::-1]
+    latent, _ = _run(process_graph(promoted.model), swapped)
+    assert (
+        np.abs(latent - promoted.model.process.predict(promoted.model.scaler.inputs(promoted.rows.features))).max()
+        > 0.01
+    )
+    assert replace(promoted.rows, features=swapped).features is swapped
