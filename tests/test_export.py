@@ -206,6 +206,8 @@ def test_a_promoted_composition_is_at_no_distance(promoted: Promoted) -> None:
 
 def test_the_card_describes_the_rows_that_taught(promoted: Promoted) -> None:
     card = promoted.models.conductivity.card
+    assert card["data_hash"] == data_hash("literature", "glasses")
+    assert promoted.models.strength.card["data_hash"] == data_hash("literature")
     assert (card["n_rows"], card["n_papers"]) == (len(promoted.rows.samples), len(set(promoted.rows.groups)))
     hyperparameters = [card["hyperparameters"][name] for name in gaussian.PARAMETERS]
     np.testing.assert_allclose(np.log(hyperparameters), promoted.model.process.parameters, rtol=1e-9)
