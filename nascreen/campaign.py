@@ -163,7 +163,7 @@ def _incumbent(scored: Sequence[Scored], objective: str) -> tuple[float, str]:
         return log_sigma, text
     typical = float(np.median([np.log10(s.thinnest_um) for s in scored if not s.sample.second_phase] or [2.7]))
     value = log_sigma - (typical - 4)
-    return value, f"{10**-value:.3g} Ω cm², from {text} as a bare disc of {10**typical:.0f} µm"
+    return value, f"{10**-value:.3g} Ω cm², estimated for a bare disc of {10**typical:.0f} µm from {text}"
 
 
 def check_request(n: int, objective: str, seed: int) -> None:

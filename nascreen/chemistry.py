@@ -371,7 +371,8 @@ def _is_allowed(symbol: str, state: int, amounts: Mapping[str, Fraction]) -> boo
     if symbol in {"Se", "Te"}:
         return not amounts.keys().isdisjoint(("O", "F", "Cl", "Br", *("S" if symbol == "Te" else "")))
     if symbol == "P" and state == 4:
-        return not amounts.keys().isdisjoint(("S", "Se"))
+        # P4+ is that of P-P pairs such as P2S6: at most three chalcogens for each phosphorus.
+        return 0 < amounts.get("S", 0) + amounts.get("Se", 0) <= 3 * amounts["P"]
     return not (symbol in {"V", "Cr"} and state == 2 and "O" in amounts)
 
 

@@ -253,7 +253,7 @@ def suggest(
 
     check_request(n, objective, seed)
     batch = propose(_score_space(space, None, seed), n, objective, seed)
-    print(f"Best measured: {batch.best}")
+    print(f"Best reported: {batch.best}")
     for i, s in enumerate(batch.suggestions, start=1):
         p = s.scored.prediction
         print(f"\n{i}. {p.sample.formula}   {processing_line(p.sample)}")

@@ -283,6 +283,8 @@ class Models:
             doubts.insert(0, f"not charge balanced: {balance.note}")
         elif balance.note:
             notes.append(balance.note)
+        if sample.conductivity_kind == "grain_boundary":
+            notes.append("grain boundaries alone are not predicted: the conductivity is that of the whole sample")
         if family not in STRENGTH_FAMILIES:
             notes.append(f"no measured strength of family {family}: the strength is that of a typical oxide ceramic")
         return not doubts, "; ".join([*doubts, *notes])

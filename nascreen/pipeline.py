@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from nascreen import __version__
-from nascreen.campaign import Batch, suggest
+from nascreen.campaign import Batch, check_request, suggest
 from nascreen.datasets import data_hash, load_table, model_folder
 from nascreen.figures import RunResult
 from nascreen.models import load_models
@@ -137,6 +137,7 @@ def run(out: Path, seed: int) -> Path:
     Returns:
         Path of the HTML report.
     """
+    check_request(N_SUGGESTED, "conductivity", seed)
     started = time.strftime("%Y-%m-%d %H:%M")
     rows = training_rows()
     _say(f"Data: {len(load_table('literature'))} literature rows and {len(load_table('glasses'))} glass rows verified.")
@@ -152,7 +153,7 @@ def run(out: Path, seed: int) -> Path:
             SPACES[name].title: suggest(found, N_SUGGESTED, OBJECTIVES[name], seed) for name, found in scored.items()
         }
         facts = {
-            "run finished": started, "nascreen": __version__, "data hash": data_hash("literature", "glasses"),
+            "run started": started, "nascreen": __version__, "data hash": data_hash("literature", "glasses"),
             "candidates scored": f"{sum(map(len, scored.values())):,}", "shuffle of the papers": str(seed),
         }  # fmt: skip
         ranked = [s.sample for found in rankings.values() for s in found]
@@ -170,7 +171,7 @@ def run(out: Path, seed: int) -> Path:
 
 def _print_outcome(batches: Mapping[str, Batch]) -> None:
     for title, batch in batches.items():
-        print(f"\nNext experiments, {title} (best measured: {batch.best})")
+        print(f"\nNext experiments, {title} (best reported: {batch.best})")
         for i, s in enumerate(batch.suggestions, start=1):
             p = s.scored.prediction
             near = s.neighbours[0]

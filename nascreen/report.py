@@ -184,7 +184,7 @@ def _summary(result: RunResult) -> str:
             sentences.append(f"<li><strong>{formula_html(title)}:</strong> no candidate was ranked.</li>")
             continue
         best = ranking[0]
-        compared = "" if batch is None else f" Best measured, to compare: {prose(batch.best)}."
+        compared = "" if batch is None else f" Best reported, to compare: {prose(batch.best)}."
         name = formula_html(best.sample.formula)
         sentences.append(
             f"<li><strong>{formula_html(title)}:</strong> ranked first is <strong>{name}</strong> "
@@ -202,7 +202,7 @@ def _proposals(result: RunResult) -> str:
     parts = [
         (
             '<h2 id="next">Proposed next experiments</h2><p>Chosen together, so that each teaches something that the '
-            "others do not. The <em>expected gain</em> is the average by which a sample beats the best measured one "
+            "others do not. The <em>expected gain</em> is the average by which a sample beats the best reported one "
             "(counting zero where it does not); one decade is a factor of ten.</p>"
         )
     ]

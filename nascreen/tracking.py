@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from nascreen import __version__
 from nascreen.datasets import data_hash, model_folder
+from nascreen.errors import InputError, shown
 from nascreen.training import CrossValidation, ScoreRow, require
 
 EXPERIMENT = "nascreen"
@@ -30,6 +32,22 @@ def _mlflow() -> Any:  # noqa: ANN401
     return mlflow
 
 
+def usable_folder(folder: Path) -> None:
+    """Make a folder for results and try it, before any work is done for it.
+
+    Raises:
+        InputError: If it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"Results cannot be written to {shown(str(folder))}: {error.strerror}. Give another folder with --out."
+        ) from error
+
+
 @contextmanager
 def tracked_run(name: str, parameters: Mapping[str, Any], folder: Path) -> Iterator[Any]:
     """Open an MLflow run with the data hash and parameters logged.
@@ -41,9 +59,12 @@ def tracked_run(name: str, parameters: Mapping[str, Any], folder: Path) -> Itera
 
     Yields:
         The mlflow module, inside the run.
+
+    Raises:
+        InputError: If results cannot be written to the folder.
     """
+    usable_folder(folder)
     mlflow = _mlflow()
-    folder.mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(f"sqlite:///{(folder / DATABASE).resolve()}")
     if mlflow.get_experiment_by_name(EXPERIMENT) is None:
         mlflow.create_experiment(EXPERIMENT, artifact_location=(folder / "mlartifacts").resolve().as_uri())

@@ -579,3 +579,10 @@ def test_a_glass_of_nasicon_composition_is_an_oxide_glass() -> None:
 def test_limits_are_the_documented_ones() -> None:
     assert MAX_AMOUNT == 1000
     assert MOBILE_IONS[0] == "Na"
+
+
+@pytest.mark.parametrize(
+    ("formula", "is_balanced"), [("Na4P2S6", True), ("Na4P2Se6", True), ("Na4PS4", False)], ids=str
+)
+def test_tetravalent_phosphorus_is_that_of_pairs_alone(formula: str, is_balanced: bool) -> None:  # noqa: FBT001
+    assert charge_balance(parse_formula(formula)).is_balanced is is_balanced

@@ -386,7 +386,7 @@ def test_a_ranking_can_be_predicted_again(tmp_path: Path) -> None:
 def test_a_batch_is_suggested_with_reasons_and_cited_neighbours(tmp_path: Path) -> None:
     done = _run("suggest", "thioborate", "--n", "2", cwd=tmp_path)
     assert done.returncode == 0
-    assert done.stdout.startswith("Best measured: ")
+    assert done.stdout.startswith("Best reported: ")
     assert "\n1. Na" in done.stdout
     assert "\n2. Na" in done.stdout
     assert "\n3. " not in done.stdout

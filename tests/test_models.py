@@ -418,3 +418,8 @@ def test_the_strength_law_sees_family_pores_and_filler(sample: Sample, terms: di
     found = dict(zip(STRENGTH_FEATURES, strength_features(sample, family_of_sample(sample)), strict=True))
     expected = {**dict.fromkeys(STRENGTH_FEATURES, 0.0), "intercept": 1.0, **terms}
     assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_grain_boundary_is_said_not_to_be_predicted() -> None:
+    (found,) = load_models().predict([replace(NASICON, conductivity_kind="grain_boundary")])
+    assert "grain boundaries alone are not predicted" in found.domain_note

@@ -268,7 +268,7 @@ def test_every_suggestion_is_shown_with_its_numbers(page: Page, result: RunResul
 def test_summary_names_best_candidate_and_what_it_is_compared_with(page: Page) -> None:
     summary = page.text.partition("Proposed next experiments")[0]
     assert summary.count("ranked first is") == len(TITLES)
-    assert summary.count("Best measured, to compare: ") == len(TITLES)
+    assert summary.count("Best reported, to compare: ") == len(TITLES)
 
 
 def test_ranking_shows_twenty_rows_per_space(page: Page) -> None:

@@ -15,10 +15,11 @@ import pytest
 
 from nascreen import __version__, tracking
 from nascreen.datasets import data_hash
+from nascreen.errors import InputError
 from nascreen.models import load_models
 from nascreen.records import Sample
 from nascreen.tables import CONDITION_COLUMNS, RESULT_COLUMNS, predict_cells
-from nascreen.tracking import log_model, log_scores, tracked_run
+from nascreen.tracking import log_model, log_scores, tracked_run, usable_folder
 from nascreen.training import ScoreRow
 
 # Both are MLflow's own, each said once, on first use. Its tables use a loader that SQLAlchemy 2.1 deprecates; its
@@ -207,3 +208,13 @@ def test_the_input_example_can_be_predicted(loaded: Any) -> None:
     example = loaded.input_example
     assert "formula" in example.columns
     assert (loaded.predict(example)["error"] == "").all()
+
+
+def test_results_that_cannot_be_written_are_said_before_any_work(tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("mine", encoding="utf-8")
+    with pytest.raises(InputError, match=r"Results cannot be written to .*taken'.*Give another folder with --out"):
+        usable_folder(taken)
+    assert taken.read_text(encoding="utf-8") == "mine"
+    usable_folder(tmp_path / "new" / "folder")
+    assert list((tmp_path / "new" / "folder").iterdir()) == []
