@@ -33,10 +33,10 @@ from nascreen.training import (
     Rows,
     ScoreRow,
     StrengthLaw,
-    conformal_factor,
     fit_conductivity,
     fit_strength,
     interval_coverage,
+    interval_factors,
     require,
     score_table,
     strength_observations,
@@ -204,25 +204,15 @@ def write_model(folder: Path, files: Mapping[str, bytes], card: Mapping[str, Any
     (folder / "card.json").write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _interval_factors(cv: CrossValidation, families: Sequence[str], *, is_conductivity: bool) -> dict[str, Any]:
-    """Return conformal factors, overall and for each family of at least five papers and thirty rows."""
-    mask = cv.rows.is_conductivity == is_conductivity
-    scaled = cv.errors("mean of both") / cv.spreads
-    overall = conformal_factor(scaled[:, mask].ravel())
-    groups = np.array(cv.rows.groups)
-    by_family = {}
-    for name in sorted(set(families)):
-        rows = mask & (np.array(families) == name)
-        if rows.sum() >= LEAST_ROWS_FOR_FAMILY and len(set(groups[rows])) >= LEAST_PAPERS_FOR_FAMILY:
-            by_family[name] = conformal_factor(scaled[:, rows].ravel())
-    return {"overall": overall, "by_family": by_family}
-
-
-LEAST_ROWS_FOR_FAMILY = 30
-LEAST_PAPERS_FOR_FAMILY = 5
 LEAST_PAPERS_TO_TRUST = 2
 TRUSTED_DISTANCE_QUANTILE = 0.90
 """Beyond this share of the papers left out, the error on conductivity is more than twice that within it."""
+
+
+def _interval_factors(cv: CrossValidation, families: Sequence[str], *, is_conductivity: bool) -> dict[str, Any]:
+    mask = cv.rows.is_conductivity == is_conductivity
+    scaled = (cv.errors("mean of both") / cv.spreads)[:, mask]
+    return interval_factors(scaled, np.array(families)[mask].tolist(), np.array(cv.rows.groups)[mask].tolist())
 
 
 def _domain(rows: Rows, families: Sequence[str], cv: CrossValidation) -> dict[str, Any]:
@@ -283,8 +273,8 @@ def conductivity_card(
             "log_sigma": _interval_factors(cv, inferred, is_conductivity=True),
             "ea_ev": _interval_factors(cv, inferred, is_conductivity=False),
             "coverage_of_unseen_folds": {
-                "log_sigma": interval_coverage(cv, is_conductivity=True),
-                "ea_ev": interval_coverage(cv, is_conductivity=False),
+                "log_sigma": interval_coverage(cv, inferred, is_conductivity=True),
+                "ea_ev": interval_coverage(cv, inferred, is_conductivity=False),
             },
         },
         "domain": _domain(rows, [family_of_sample(s) for s in rows.samples], cv),
@@ -385,8 +375,10 @@ def card_text(card: Mapping[str, Any], text: str) -> str:
     if "coverage_of_unseen_folds" in card["interval"]:
         found = card["interval"]["coverage_of_unseen_folds"]
         lines.append(
-            f"The 90 % intervals held {found['log_sigma']:.1%} of the conductivities and {found['ea_ev']:.1%} of the "
-            "activation energies of folds that neither trained nor calibrated them."
+            "Of folds that neither trained nor calibrated them, the 90 % intervals held "
+            f"{found['log_sigma']['rows']:.1%} of the conductivities and {found['ea_ev']['rows']:.1%} of the "
+            f"activation energies; with every paper counting once, {found['log_sigma']['papers']:.1%} and "
+            f"{found['ea_ev']['papers']:.1%}."
         )
     lines.append("Made by `nascreen train --promote`.")
     lines += ["", "## Mean absolute error on papers left out", ""]

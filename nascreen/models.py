@@ -30,6 +30,9 @@ ROOM_TEMPERATURE_C = 25.0
 REFERENCE_K = 298.15
 DECADES_PER_EV = 1 / (BOLTZMANN_EV_K * np.log(10))
 
+WIDEST_TRUSTED_DECADES = 2.0
+"""Half width of the interval of log10 σ beyond which a prediction says too little to be trusted."""
+
 DOMAIN_MARGINS = {"meas_temp_c": 25.0, "sinter_temp_c": 25.0, "heat_temp_c": 25.0, "porosity_pct": 5.0}
 """How far beyond the range seen a prediction is still trusted."""
 
@@ -263,7 +266,8 @@ class Models:
         distances = self.conductivity.distance(features)
         out = []
         for i, sample in enumerate(samples):
-            trusted, note = self._domain(sample, lines.family[i], float(distances[i]), float(temp_c[i]))
+            width = float(log_half[i])
+            trusted, note = self._domain(sample, lines.family[i], float(distances[i]), float(temp_c[i]), width)
             out.append(
                 Prediction(
                     sample,
@@ -275,8 +279,10 @@ class Models:
             )  # fmt: skip
         return out
 
-    def _domain(self, sample: Sample, family: str, distance: float, temp_c: float) -> tuple[bool, str]:
+    def _domain(self, sample: Sample, family: str, distance: float, temp_c: float, width: float) -> tuple[bool, str]:
         doubts = domain_doubts(sample, family, distance, temp_c, self.conductivity.card["domain"])
+        if width > WIDEST_TRUSTED_DECADES:
+            doubts.append(f"the interval spans a factor of {10 ** (2 * width):.0e}: too little is known nearby")
         balance = chemistry_of(sample.formula).balance
         notes = []
         if balance.is_balanced is False:

@@ -552,16 +552,44 @@ def cross_validate_strength(seeds: Sequence[int] = (0, 1, 2)) -> tuple[list[Scor
     return table, conformal_factor(np.concatenate(scaled))
 
 
-def interval_coverage(cv: CrossValidation, *, is_conductivity: bool) -> float:
-    """Return the share of rows inside their 90 % interval when the factor comes from the other folds alone."""
+LEAST_ROWS_FOR_FAMILY = 30
+LEAST_PAPERS_FOR_FAMILY = 5
+
+
+def interval_factors(scaled_errors: Array, families: Sequence[str], groups: Sequence[str]) -> dict[str, Any]:
+    """Return conformal factors, overall and for each family of at least five papers and thirty rows.
+
+    Args:
+        scaled_errors: Errors in units of the predicted standard deviation, shape (n_seeds, n).
+        families: Family of each row.
+        groups: Group of papers of each row.
+    """
+    names, papers = np.array(families), np.array(groups)
+    by_family = {}
+    for name in sorted(set(families)):
+        rows = names == name
+        if rows.sum() >= LEAST_ROWS_FOR_FAMILY and len(set(papers[rows])) >= LEAST_PAPERS_FOR_FAMILY:
+            by_family[name] = conformal_factor(scaled_errors[:, rows].ravel())
+    return {"overall": conformal_factor(scaled_errors.ravel()), "by_family": by_family}
+
+
+def interval_coverage(cv: CrossValidation, families: Sequence[str], *, is_conductivity: bool) -> dict[str, float]:
+    """Return the share inside the 90 % interval, by rows and by papers, with factors from the other folds alone.
+
+    The factors are those of `interval_factors`, as predictions use them.
+    """
     mask = cv.rows.is_conductivity == is_conductivity
-    scaled = cv.errors("mean of both")[:, mask] / cv.spreads[:, mask]
-    folds = cv.folds[:, mask]
+    scaled = (cv.errors("mean of both") / cv.spreads)[:, mask]
+    names, groups = np.array(families)[mask], np.array(cv.rows.groups)[mask]
     inside = np.empty(scaled.shape, dtype=bool)
-    for errors, fold, hit in zip(scaled, folds, inside, strict=True):
+    for errors, fold, hit in zip(scaled, cv.folds[:, mask], inside, strict=True):
         for k in range(N_FOLDS):
-            hit[fold == k] = errors[fold == k] <= conformal_factor(errors[fold != k])
-    return float(inside.mean())
+            known, new = fold != k, fold == k
+            factors = interval_factors(errors[None, known], names[known].tolist(), groups[known].tolist())
+            per_row = np.array([factors["by_family"].get(name, factors["overall"]) for name in names[new]])
+            hit[new] = errors[new] <= per_row
+    by_paper = [inside[:, groups == group].mean() for group in sorted(set(groups.tolist()))]
+    return {"rows": float(inside.mean()), "papers": float(np.mean(by_paper))}
 
 
 def conformal_factor(scaled_errors: Array, coverage: float = COVERAGE) -> float:

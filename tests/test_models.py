@@ -335,7 +335,11 @@ def test_an_unbalanced_formula_is_the_first_doubt() -> None:
     assert "; meas_temp_c 900 is outside" in note
 
 
-def test_the_charge_of_a_hydroborate_is_noted_as_not_judged_and_not_held_against_it() -> None:
+def test_the_charge_of_a_hydroborate_is_noted_as_not_judged_and_not_held_against_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Its interval is wide, which is a doubt of its own.
+    monkeypatch.setattr(models_module, "WIDEST_TRUSTED_DECADES", 9.0)
     prediction = _predict(Sample(formula="Na2B12H12"))
     assert prediction.in_domain
     assert "charge balance cannot be judged: hydrogen in cages" in prediction.domain_note
@@ -423,3 +427,11 @@ def test_the_strength_law_sees_family_pores_and_filler(sample: Sample, terms: di
 def test_a_grain_boundary_is_said_not_to_be_predicted() -> None:
     (found,) = load_models().predict([replace(NASICON, conductivity_kind="grain_boundary")])
     assert "grain boundaries alone are not predicted" in found.domain_note
+
+
+def test_an_interval_of_more_than_four_decades_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_models().predict([NASICON])[0].in_domain
+    monkeypatch.setattr(models_module, "WIDEST_TRUSTED_DECADES", 0.1)
+    (found,) = load_models().predict([NASICON])
+    assert not found.in_domain
+    assert "too little is known nearby" in found.domain_note

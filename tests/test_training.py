@@ -32,6 +32,7 @@ from nascreen.training import (
     fit_conductivity,
     fit_strength,
     interval_coverage,
+    interval_factors,
     line_to_observation,
     literature_rows,
     observations,
@@ -431,9 +432,19 @@ def _in_folds(errors: Array, n_folds: int = N_FOLDS) -> CrossValidation:
 def test_the_coverage_is_that_of_folds_which_did_not_calibrate_it() -> None:
     """A fold that is worse than all others is not covered, however large its own errors would make the factor."""
     errors = np.abs(np.random.default_rng(1).standard_normal(500))
-    assert interval_coverage(_in_folds(errors), is_conductivity=True) == pytest.approx(0.9, abs=0.02)
+    names = ["nasicon"] * 501
+    found = interval_coverage(_in_folds(errors), names, is_conductivity=True)
+    assert found["rows"] == pytest.approx(0.9, abs=0.02)
+    assert found["papers"] == pytest.approx(found["rows"])
     worse = np.where(np.arange(500) % N_FOLDS == 2, 100 + errors, errors)
-    assert interval_coverage(_in_folds(worse), is_conductivity=True) <= 0.8
+    assert interval_coverage(_in_folds(worse), names, is_conductivity=True)["rows"] <= 0.8
+
+
+def test_a_family_of_few_papers_gets_the_factor_of_all() -> None:
+    errors = np.r_[np.full(40, 1.0), np.full(60, 3.0)][None]
+    families = ["many"] * 40 + ["few"] * 60
+    groups = [str(i % 8) for i in range(40)] + ["one"] * 60
+    assert interval_factors(errors, families, groups) == {"overall": 3.0, "by_family": {"many": 1.0}}
 
 
 # ---------------------------------------------------------------- what is not installed
