@@ -269,6 +269,6 @@ def _reason(lead: float, sd: float, ei: float, near: Sequence[Neighbour]) -> str
         f"nearest measured {name_of(near[0].sample)} at distance {near[0].distance:.2f}" if near else "no neighbour"
     )
     return (
-        f"Predicted {abs(lead):.2f} decades {'above' if lead > 0 else 'below'} the best measured "
+        f"Predicted {abs(lead):.2f} decades {'above' if lead > 0 else 'below'} the best reported "
         f"with a spread of {sd:.2f}; expected gain {ei:.3f} ({kind}); {nearest_text}."
     )

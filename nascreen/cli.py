@@ -138,7 +138,9 @@ def _predict_table(source: Path, target: Path | None, *, strict: bool) -> None:
     header, rows = read_table(source)
     models = load_models()
     if len(rows) > CHUNK:
-        with _progress() as progress:
+        from nascreen.pipeline import progress_bar
+
+        with progress_bar() as progress:
             task = progress.add_task("predict", total=len(rows))
             results = predict_cells(
                 rows, models, strict=strict, on_progress=lambda done: progress.update(task, completed=done)
@@ -164,17 +166,8 @@ def _predict_table(source: Path, target: Path | None, *, strict: bool) -> None:
     )
 
 
-def _progress() -> Any:  # noqa: ANN401
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=Console(stderr=True),
-    )  # fmt: skip
-
-
 def _score_space(space: str, n: int | None, seed: int) -> list[Scored]:
+    from nascreen.pipeline import progress_bar
     from nascreen.screening import score
     from nascreen.spaces import count, generate
 
@@ -184,7 +177,7 @@ def _score_space(space: str, n: int | None, seed: int) -> list[Scored]:
         file=sys.stderr,
     )
     candidates = generate(space, n=n, seed=seed)
-    with _progress() as progress:
+    with progress_bar() as progress:
         task = progress.add_task(f"score {space}", total=len(candidates))
         return score(candidates, on_progress=lambda done: progress.update(task, completed=done))
 

@@ -301,8 +301,8 @@ def _series_figure(result: RunResult) -> Figure:
         ),
     ]  # fmt: skip
     caption = (
-        "How much sodium sulfide the glass should hold. The band holds nine of ten new samples; points were measured "
-        "at 15 to 35 °C."
+        "How much sodium sulfide the glass should hold. The band is meant to hold nine of ten new samples; points were "
+        "measured at 15 to 35 °C."
     )
     axes = (
         {"title": {"text": "x in x Na<sub>2</sub>S · (1−x) B<sub>2</sub>S<sub>3</sub>"}},

@@ -153,10 +153,6 @@ class ConductivityModel:
         per_row = np.array([factors["by_family"].get(f, factors["overall"]) for f in lines.family])
         return np.asarray(per_row * np.sqrt(np.maximum(variance, 1e-6)))
 
-    def spread(self, half_width: Array) -> Array:
-        """Return the standard deviation of the normal that has this 90 % half width."""
-        return half_width / 1.6448536269514722
-
     def distance(self, features: Array) -> Array:
         """Return the distance of each composition to the nearest one learned from, 0 (known) to 1.41, shape (n,)."""
         roots = np.sqrt(features[:, BLOCKS["fraction"]])

@@ -41,7 +41,8 @@ N_SUGGESTED = 6
 STRENGTH_SEEDS = (0, 1, 2, 3, 4)
 
 
-def _progress() -> Progress:
+def progress_bar() -> Progress:
+    """Return a progress bar on standard error."""
     return Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         console=Console(stderr=True),
@@ -53,7 +54,7 @@ def _say(text: str) -> None:
 
 
 def _cross_validated(rows: Rows, seeds: Sequence[int]) -> CrossValidation:
-    with _progress() as progress:
+    with progress_bar() as progress:
         task = progress.add_task("cross-validate on unseen papers", total=len(seeds) * N_FOLDS)
         return cross_validate(rows, seeds, on_fold=lambda _seed, _fold: progress.advance(task))
 
@@ -114,7 +115,7 @@ def _score_spaces() -> dict[str, list[Scored]]:
     out = {}
     for name in SPACES:
         candidates = generate(name)
-        with _progress() as progress:
+        with progress_bar() as progress:
             task = progress.add_task(f"score {len(candidates):,} {name} candidates", total=len(candidates))
             out[name] = score(candidates, partial(_advance, progress, task))
     return out

@@ -11,6 +11,7 @@ from nascreen.campaign import Suggestion
 from nascreen.figures import N_RANKED_ON_PAGE, PROMOTED, Figure, RunResult, all_figures
 from nascreen.records import cells_from_sample, name_of, processing_line
 from nascreen.screening import REFERENCE_STRENGTH_MPA, REFERENCE_THICKNESS_UM, Neighbour, Scored
+from nascreen.tables import guarded_text
 from nascreen.training import ScoreRow, require
 from nascreen.wording import (
     cited,
@@ -111,8 +112,7 @@ def _cell(value: Cell) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, str):
-        # A spreadsheet runs a text that begins like this as a formula.
-        return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else value
+        return guarded_text(value)
     return str(value) if isinstance(value, int) else f"{value:.4g}"
 
 
@@ -192,7 +192,8 @@ def _summary(result: RunResult) -> str:
         )
     return (
         f"<h1>What to make next</h1><p>Sodium solid electrolytes that are worth making, how to process them, and how "
-        f"sure the models are. An interval of 90 % holds nine new samples of ten.</p><ul>{''.join(sentences)}</ul>"
+        f"sure the models are. An interval of 90 % is meant to hold nine new samples of ten.</p>"
+        f"<ul>{''.join(sentences)}</ul>"
         '<p>The same numbers as tables: <a href="ranking.csv">ranking.csv</a>, <a href="batch.csv">batch.csv</a>, '
         '<a href="scores.csv">scores.csv</a>.</p>'
     )
@@ -203,7 +204,7 @@ def _proposals(result: RunResult) -> str:
         (
             '<h2 id="next">Proposed next experiments</h2><p>Chosen together, so that each teaches something that the '
             "others do not. The <em>expected gain</em> is the average by which a sample beats the best reported one "
-            "(counting zero where it does not); one decade is a factor of ten.</p>"
+            "(counting zero where it does not, and at most half a decade); one decade is a factor of ten.</p>"
         )
     ]
     for title, batch in result.batches.items():
@@ -303,9 +304,9 @@ def _rankings(result: RunResult) -> str:
     parts = [
         (
             '<h2 id="ranking">Ranking</h2><p>σ is the ionic conductivity, E<sub>a</sub> the activation energy of σT '
-            "against 1/T. The small numbers "
-            "hold nine new samples of ten. The thinnest disc is the one that just carries the assembly of a cell: its "
-            "resistance per area, and its thickness.</p>"
+            "against 1/T. The small numbers are meant to hold nine new samples of ten; the order is that of the lower "
+            "one of σ. The thinnest disc is the one that just carries the assembly of a cell: its resistance per area, "
+            "and its thickness.</p>"
         )
     ]
     for title, ranking in result.rankings.items():

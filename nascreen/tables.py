@@ -14,14 +14,13 @@ from pathlib import Path
 from nascreen.errors import InputError, TableError, shown
 from nascreen.features import chemistry_of
 from nascreen.models import Models, Prediction, require_usable
-from nascreen.records import Sample, sample_from_cells
+from nascreen.records import ALIASES, Sample, sample_from_cells
 
 CONDITION_COLUMNS: tuple[str, ...] = (
     "formula", "phase", "structure", "synthesis", "sinter_temp_c", "sinter_time_h", "heat_temp_c", "heat_time_h",
     "press_mpa", "rel_density_pct", "porosity_pct", "second_phase", "second_phase_wt_pct", "second_phase_role",
     "meas_temp_c", "conductivity_kind",
 )  # fmt: skip
-ALIASES = {"sigma_kind": "conductivity_kind"}
 RESULT_COLUMNS: tuple[str, ...] = (
     "conductivity_s_cm", "conductivity_lo", "conductivity_hi", "ea_ev", "ea_lo", "ea_hi", "strength_mpa",
     "strength_lo", "strength_hi", "in_domain", "domain_note", "error",
@@ -172,11 +171,14 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
         raise TableError(f"The table {shown(path.name)} has the column {shown(twice[0])} twice; keep one.")
 
 
+def guarded_text(text: str) -> str:
+    """Return a text so that no spreadsheet runs it as a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
+
+
 def guarded(cell: str) -> str:
-    """Return a text cell so that no spreadsheet runs it as a formula."""
-    if cell and cell[0] in "=+-@\t\r\n" and not _is_number(cell):
-        return "'" + cell
-    return cell
+    """Return a cell that may be a number so that no spreadsheet runs it as a formula."""
+    return cell if _is_number(cell) else guarded_text(cell)
 
 
 def _is_number(cell: str) -> bool:
