@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nascreen import __version__
-from nascreen.errors import InputError, NascreenError, RangeError, shown
+from nascreen.cli_data import data_app
+from nascreen.errors import InputError, NascreenError, RangeError
 
 if TYPE_CHECKING:
     from nascreen.models import Prediction
@@ -22,9 +23,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-)
-data_app = typer.Typer(
-    help="The measured data: what there is, and single rows with their citation.", no_args_is_help=True
 )
 app.add_typer(data_app, name="data")
 
@@ -283,41 +281,6 @@ def ranking_cells(position: int, scored: Scored) -> dict[str, str]:
         "thinnest_um": f"{scored.thinnest_um:.4g}",
         "resistance_ohm_cm2": f"{scored.resistance_ohm_cm2:.4g}",
     }
-
-
-@data_app.command("stats")
-def data_stats() -> None:
-    """Verify every table against its record and count what is in it."""
-    from collections import Counter
-
-    from nascreen.datasets import TABLE_NAMES, load_table, table_record
-
-    for name in TABLE_NAMES:
-        samples = load_table(name)
-        record = table_record(name)
-        print(f"{name}: {len(samples)} rows, sha256 {record['sha256'][:12]} verified; {record['licence']}")
-        quantities = ("conductivity_s_cm", "ea_ev", "strength_mpa")
-        counts = ", ".join(f"{q} {sum(getattr(s, q) is not None for s in samples)}" for q in quantities)
-        print(f"  texts {len({s.paper_id for s in samples})}, groups {len({s.group_id for s in samples})}; {counts}")
-        families = Counter(s.family for s in samples).most_common(8)
-        print("  " + ", ".join(f"{family or 'unnamed'} {n}" for family, n in families))
-
-
-@data_app.command("show")
-def data_show(sample_id: Annotated[str, typer.Argument(help="Identifier of a row, such as lit-0001.")]) -> None:
-    """Print one row as a citation card."""
-    from nascreen.datasets import TABLE_NAMES, load_table
-    from nascreen.records import COLUMN_BY_NAME, FIELD_NAMES, citation
-
-    for name in TABLE_NAMES:
-        for sample in load_table(name):
-            if sample.sample_id == sample_id:
-                print(f"{sample.sample_id} in {name}: {citation(sample)}")
-                for field in FIELD_NAMES[1:]:
-                    if (value := getattr(sample, field)) not in ("", None):
-                        print(f"  {field:28} {value} {COLUMN_BY_NAME[field].unit}".rstrip())
-                return
-    raise InputError(f"No row has the identifier {shown(sample_id)}; they look like lit-0001, sciglass-…, li-0001.")
 
 
 @app.command()

@@ -21,7 +21,7 @@ PACKAGE = Path(nascreen.__file__).parent
 ORDER = (
     "errors", "chemistry", "elements", "physics", "records", "datasets", "gaussian", "features", "models", "tables",
     "training", "export", "tracking", "spaces", "screening", "campaign", "wording", "figures", "report", "pipeline",
-    "cli",
+    "cli_data", "cli",
 )  # fmt: skip
 EXCEPTED = "mlflow_model"
 """MLflow runs this file by its path; of the package only `tracking` names it."""
