@@ -10,6 +10,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import random
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -42,6 +43,23 @@ def data_folder() -> Path:
 def model_folder() -> Path:
     """Return the folder of the promoted models: that of the checkout, else the installed copy."""
     return _shipped_folder("models")
+
+
+def user_folder() -> Path:
+    """Return the folder of the user's own data, which need not exist yet.
+
+    It is ``NASCREEN_HOME`` where that is set, else ``nascreen`` in ``XDG_DATA_HOME``, else in ``~/.local/share``.
+
+    Raises:
+        TableError: If there is neither such a setting nor a home folder.
+    """
+    own, shared = os.environ.get("NASCREEN_HOME"), os.environ.get("XDG_DATA_HOME")
+    if own:
+        return Path(own)
+    try:
+        return (Path(shared) if shared else Path.home() / ".local" / "share") / "nascreen"
+    except RuntimeError as error:
+        raise TableError("There is no home folder for your own data; set NASCREEN_HOME to a folder.") from error
 
 
 def _damaged(path: Path, what: str) -> IntegrityError:

@@ -149,7 +149,23 @@ OTHER_COLUMNS: tuple[Column, ...] = (
 )
 """Columns that only the tables of glasses and of lithium conductors have."""
 
-COLUMN_BY_NAME: dict[str, Column] = {column.name: column for column in (*COLUMNS, *OTHER_COLUMNS)}
+OUTCOMES = ("ok", "cracked", "melted", "second_phase", "not_dense", "other_failure")
+
+LAB_COLUMNS: tuple[Column, ...] = (
+    _text("lab", "Laboratory that made and measured the sample"),
+    _text("operator", "Who made or measured it"),
+    _text("instrument", "Instrument or furnace"),
+    _text("made_on", "Day on which it was made, as YYYY-MM-DD"),
+    _text("batch", "Batch of powder or run of the furnace; samples of one batch stay together in every split"),
+    _choice("outcome", "What became of the sample; all but ok are failures", *OUTCOMES),
+    _text("outcome_note", "What was seen"),
+    _above("log_conductivity_sd", "decades", "Standard uncertainty of log10 of the conductivity", 0, 3),
+    _above("ea_sd_ev", "eV", "Standard uncertainty of the activation energy", 0, 1),
+    _above("strength_sd_mpa", "MPa", "Standard uncertainty of the strength", 0, 2000),
+)
+"""Columns that only a laboratory's own results have."""
+
+COLUMN_BY_NAME: dict[str, Column] = {column.name: column for column in (*COLUMNS, *OTHER_COLUMNS, *LAB_COLUMNS)}
 
 ALIASES: dict[str, str] = {
     "sigma_s_cm": "conductivity_s_cm",
@@ -211,6 +227,16 @@ class Sample:
     quality_flags: str = ""
     space_group: str = ""
     collection: str = ""
+    lab: str = ""
+    operator: str = ""
+    instrument: str = ""
+    made_on: str = ""
+    batch: str = ""
+    outcome: str = ""
+    outcome_note: str = ""
+    log_conductivity_sd: float | None = None
+    ea_sd_ev: float | None = None
+    strength_sd_mpa: float | None = None
 
 
 FIELD_NAMES: tuple[str, ...] = tuple(field.name for field in fields(Sample))

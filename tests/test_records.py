@@ -193,9 +193,9 @@ def test_one_quantity_given_twice_is_refused() -> None:
 
 
 def test_unknown_columns_are_left_aside_or_refused_as_asked() -> None:
-    assert sample_from_cells({"operator": "A. N. Other"}) == Sample()
-    with pytest.raises(TableError, match="column 'operator', which is not known; allowed are sample_id, paper_id"):
-        sample_from_cells({"operator": "A. N. Other"}, allow_unknown_columns=False)
+    assert sample_from_cells({"furnace": "A. N. Other"}) == Sample()
+    with pytest.raises(TableError, match="column 'furnace', which is not known; allowed are sample_id, paper_id"):
+        sample_from_cells({"furnace": "A. N. Other"}, allow_unknown_columns=False)
 
 
 @pytest.mark.parametrize(
