@@ -1,4 +1,4 @@
-"""Make the tables of literature, glasses and lithium conductors, and their records, from collected raw tables.
+"""Make the tables of literature, glasses and lithium conductors, and what describes them, from collected raw tables.
 
 Facts and citations carry over, sentences do not: what stays is in the columns of ``nascreen.records``. Run as::
 
@@ -23,6 +23,7 @@ from typing import Any
 
 from nascreen.errors import InputError
 from nascreen.records import COLUMN_BY_NAME, COLUMNS, Sample, cells_from_sample, sample_from_cells
+from nascreen.schema import write_descriptors
 
 Row = dict[str, str]
 
@@ -305,13 +306,15 @@ def about_lithium() -> dict[str, Any]:
 
 
 def main(folder: Path) -> None:
-    """Import the three tables from a folder of raw tables."""
+    """Import the three tables from a folder of raw tables, and describe all tables anew."""
     literature = to_samples(folder / "literature.csv", literature_cells)
     write_table("literature", literature, [column.name for column in COLUMNS], about_literature(literature))
     glasses = to_samples(folder / "sodium_glasses.csv.gz", glass_cells)
     write_table("glasses", glasses, GLASS_COLUMNS, about_glasses())
     lithium = with_joined_groups(to_samples(folder / "lithium_conductors.csv", lithium_cells))
     write_table("lithium", lithium, LITHIUM_COLUMNS, about_lithium())
+    for path in write_descriptors(HERE):
+        print(f"{path.name}: {path.stat().st_size // 1024} kB")
 
 
 if __name__ == "__main__":

@@ -46,3 +46,51 @@ def data_show(sample_id: Annotated[str, typer.Argument(help="Identifier of a row
                         print(f"  {field:28} {value} {COLUMN_BY_NAME[field].unit}".rstrip())
                 return
     raise InputError(f"No row has the identifier {shown(sample_id)}; they look like lit-0001, sciglass-…, li-0001.")
+
+
+@data_app.command("schema")
+def data_schema(
+    form: Annotated[str, typer.Option("--format", help="markdown, jsonschema, frictionless, croissant.")] = "markdown",
+    write: Annotated[bool, typer.Option("--write", help="Write the files beside the tables of a checkout.")] = False,
+) -> None:
+    """Print what the tables hold, for people or for programs."""
+    from nascreen.datasets import data_folder
+    from nascreen.schema import FORMATS, read_tables, write_descriptors
+
+    folder = data_folder()
+    if form not in FORMATS:
+        raise InputError(f"There is no format {shown(form)}; choose one of {', '.join(FORMATS)}.")
+    if not write:
+        print(FORMATS[form](read_tables(folder)), end="")
+        return
+    if not (folder.parent / "pyproject.toml").is_file():
+        raise InputError("The installed tables stay as they are; use --write in a checkout, or leave it out to print.")
+    for path in write_descriptors(folder):
+        print(path)
+
+
+@data_app.command("fetch")
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="sciglass or obelix.")],
+    source: Annotated[
+        str, typer.Option("--from", help="Its file, or an https address; OBELiX comes by its package without one.")
+    ] = "",
+    sha256: Annotated[str | None, typer.Option("--sha256", help="Hash that the file must have.")] = None,
+    sodium_only: Annotated[
+        bool, typer.Option("--sodium-only", help="Only glasses with sodium and no other alkali metal.")
+    ] = False,
+) -> None:
+    """Read a collection that cannot be shipped, and keep it in your own folder."""
+    from nascreen.loaders import COLLECTIONS, fetch
+
+    fetched = fetch(name, source, sha256=sha256, sodium_only=sodium_only)
+    loaded = fetched.loaded
+    print(f"{name}: {len(loaded.samples)} samples in {fetched.path}; {COLLECTIONS[name].licence}")
+    for reason, count in loaded.left_out.items():
+        print(f"  left out: {count} where {reason}")
+    against = {
+        "given": "as given",
+        "recorded": "as recorded when it was fetched first",
+        "first": "recorded now and compared with nothing; compare it with another source before you rely on it",
+    }
+    print(f"  sha256 {loaded.sha256}: {against[fetched.hash_from]}")

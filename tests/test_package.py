@@ -19,7 +19,8 @@ from nascreen.datasets import data_folder, model_folder
 
 PACKAGE = Path(nascreen.__file__).parent
 ORDER = (
-    "errors", "chemistry", "elements", "physics", "records", "datasets", "gaussian", "features", "models", "tables",
+    "errors", "chemistry", "elements", "physics", "records", "datasets", "schema", "loaders",
+    "gaussian", "features", "models", "tables",
     "training", "export", "tracking", "spaces", "screening", "campaign", "wording", "figures", "report", "pipeline",
     "cli_data", "cli",
 )  # fmt: skip
