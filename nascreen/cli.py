@@ -11,6 +11,7 @@ import typer
 
 from nascreen import __version__
 from nascreen.cli_data import data_app
+from nascreen.cli_screen import recipe
 from nascreen.errors import InputError, NascreenError, RangeError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data")
+app.command()(recipe)
 
 OUT = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
 SPACE = Annotated[str, typer.Argument(help="Candidate space: nasicon or thioborate.")]

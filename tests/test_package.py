@@ -20,9 +20,9 @@ from nascreen.datasets import data_folder, model_folder
 PACKAGE = Path(nascreen.__file__).parent
 ORDER = (
     "errors", "chemistry", "elements", "physics", "records", "datasets", "schema", "loaders",
-    "gaussian", "features", "models", "tables",
+    "gaussian", "features", "recipes", "models", "tables",
     "training", "export", "tracking", "spaces", "screening", "campaign", "wording", "figures", "report", "pipeline",
-    "cli_data", "cli",
+    "cli_data", "cli_screen", "cli",
 )  # fmt: skip
 EXCEPTED = "mlflow_model"
 """MLflow runs this file by its path; of the package only `tracking` names it."""
