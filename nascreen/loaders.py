@@ -26,6 +26,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -62,6 +63,7 @@ _PROPERTIES = {
     "MIKROTV": "hardness_gpa",
 }
 _SCIGLASS_TABLES = ("scigk", "atmol", "gcomp", "kod2ref")
+_SYMBOL_BY_COLUMN = {str(z): symbol for z, symbol in enumerate(SYMBOLS, start=1)}
 _ANIONS = frozenset({"N", "O", "F", "S", "Cl", "Se", "Br", "Te", "I"})
 _OTHER_ALKALIS = frozenset({"Li", "K", "Rb", "Cs"})
 
@@ -75,6 +77,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DOI = re.compile(r"10\.[0-9]{4,}/\S+")
 
 Cells = dict[str, str]
+_Lines = tuple[list[str], Iterator[list[str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,8 +260,8 @@ def _table_of(filename: str) -> str:
 
 
 @contextmanager
-def _opened_table(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[csv.DictReader[str]]:
-    """Open a table of an archive, which may be an archive of its own, by the names of its columns in capitals."""
+def _opened_table(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[_Lines]:
+    """Open a table of an archive, which may be an archive of its own: names of the columns in capitals, and lines."""
     if not member.filename.lower().endswith(".zip"):
         with archive.open(member) as file:
             yield _reader(file, member.filename)
@@ -271,7 +274,7 @@ def _opened_table(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator
             yield _reader(file, member.filename)
 
 
-def _reader(file: IO[bytes], name: str) -> csv.DictReader[str]:
+def _reader(file: IO[bytes], name: str) -> _Lines:
     # A few names are in no known encoding; what cannot be read in them is marked and does no harm.
     lines = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
     header = lines.readline()
@@ -279,7 +282,7 @@ def _reader(file: IO[bytes], name: str) -> csv.DictReader[str]:
     names = next(csv.reader([header], delimiter=delimiter), [])
     if not names:
         raise TableError(f"The table {shown(name)} is empty; fetch the archive again.")
-    return csv.DictReader(lines, [column.strip().upper() for column in names], delimiter=delimiter)
+    return [column.strip().upper() for column in names], csv.reader(lines, delimiter=delimiter)
 
 
 @contextmanager
@@ -292,13 +295,15 @@ def _rows(
         return
     name = tables[table].filename
     with _opened_table(archive, tables[table]) as reader:
-        columns = reader.fieldnames or ()
+        columns, lines = reader
         missing = [column for column in needed if column not in columns]
         if missing:
             raise TableError(f"The table {shown(name)} lacks the column {missing[0]}; give the published archive.")
         try:
-            # Cells beyond the header stand under None, missing ones are None.
-            yield ({column: (row[column] or "").strip() for column in columns} for row in reader)
+            # The tables are wide and mostly empty, so only what is filled is carried on.
+            yield (
+                {column: cell.strip() for column, cell in zip(columns, line, strict=False) if cell} for line in lines
+            )
         except csv.Error as error:
             raise TableError(f"The table {shown(name)} cannot be read ({error}); fetch the archive again.") from error
 
@@ -356,7 +361,7 @@ def _whole(cell: str) -> str:
 
 
 def _key(row: Cells) -> str:
-    return f"{_whole(row['KOD'])}_{_whole(row['GLASNO'])}"
+    return f"{_whole(row.get('KOD', ''))}_{_whole(row.get('GLASNO', ''))}"
 
 
 def _number(cell: str) -> float | None:
@@ -375,8 +380,8 @@ def _formulas(rows: Iterable[Cells], left_out: Counter[str], *, sodium_only: boo
         key = _key(row)
         if key in formulas:
             twins.add(key)
-        amounts = {symbol: _number(row.get(str(z), "")) or 0.0 for z, symbol in enumerate(SYMBOLS, start=1)}
-        amounts = {symbol: amount for symbol, amount in amounts.items() if amount > 0}
+        numbers = {symbol: _number(row[z]) or 0.0 for z, symbol in _SYMBOL_BY_COLUMN.items() if z in row}
+        amounts = {symbol: amount for symbol, amount in numbers.items() if amount > 0}
         if sodium_only and ("Na" not in amounts or _OTHER_ALKALIS & amounts.keys()):
             continue
         if abs(sum(amounts.values()) - 100) > _SUM_TOLERANCE_PCT:
@@ -393,7 +398,7 @@ def _batches(rows: Iterable[Cells]) -> dict[str, tuple[str, str]]:
     batches = {}
     for row in rows:
         # Name, unit, mass percent and mole percent of each compound, between delete characters.
-        parts = row["COMPOSITION"].strip("\x7f").split("\x7f")
+        parts = row.get("COMPOSITION", "").strip("\x7f").split("\x7f")
         shares = {name: _number(mol) for name, mol in zip(parts[::4], parts[3::4], strict=False)}
         known = {name: mol for name, mol in shares.items() if mol}
         if abs(sum(known.values()) - 100) > _SUM_TOLERANCE_PCT:
@@ -405,7 +410,7 @@ def _batches(rows: Iterable[Cells]) -> dict[str, tuple[str, str]]:
 
 
 def _texts(rows: Iterable[Cells]) -> dict[str, str]:
-    return {_whole(row["KOD"]): f"sciglass-ref-{_whole(row['REFID'])}" for row in rows if row["REFID"]}
+    return {_whole(row.get("KOD", "")): f"sciglass-ref-{_whole(row['REFID'])}" for row in rows if "REFID" in row}
 
 
 def _glasses(
@@ -424,19 +429,28 @@ def _glasses(
         if key in found:
             twins.add(key)
             continue
+        found[key] = []
         label, modifier = batches.get(key, ("", ""))
         common = {"formula": formulas[key], "label": label, "modifier_mol_pct": modifier, **_common_cells(row, texts)}
         try:
-            common["family"] = family_of(parse_formula(formulas[key]), "glass")
-            found[key] = [sample_from_cells({**common, **own}) for own in _measurements(key, row)]
+            for own in _measurements(key, row):
+                family = _glass_family(formulas[key])
+                found[key].append(sample_from_cells({**common, "family": family, **own}))
         except InputError:
+            found[key] = []
             left_out["a value is out of bounds"] += 1
     left_out["the glass stands in it twice"] += len(twins)
     return tuple(sample for key, samples in found.items() if key not in twins for sample in samples)
 
 
+@lru_cache(maxsize=4096)
+def _glass_family(formula: str) -> str:
+    return family_of(parse_formula(formula), "glass")
+
+
 def _common_cells(row: Cells, texts: Mapping[str, str]) -> Cells:
-    paper = texts.get(_whole(row["KOD"]), f"sciglass-kod-{_whole(row['KOD'])}")
+    number = _whole(row["KOD"])
+    paper = texts.get(number, f"sciglass-kod-{number}")
     author = "".join(filter(str.isprintable, row.get("AUTHOR", "")))
     return {
         "paper_id": paper,
@@ -446,7 +460,7 @@ def _common_cells(row: Cells, texts: Mapping[str, str]) -> Cells:
         "year": row.get("YEAR", "").removesuffix(".0"),
         "phase": "glass",
         "collection": "SciGlass",
-        **{name: row[column] for column, name in _PROPERTIES.items()},
+        **{name: row[column] for column, name in _PROPERTIES.items() if column in row},
     }
 
 
@@ -454,7 +468,7 @@ def _measurements(key: str, row: Cells) -> Iterator[Cells]:
     """Yield what is different from sample to sample of one glass."""
     is_measured = False
     for column, temp_c in _RESISTIVITY_TEMP_C.items():
-        if not row[column]:
+        if not row.get(column):
             continue
         log_resistivity = _number(row[column])
         if log_resistivity is None:
@@ -468,7 +482,7 @@ def _measurements(key: str, row: Cells) -> Iterator[Cells]:
             "meas_temp_c": str(temp_c),
             "conductivity_s_cm": f"{_power_of_ten(-log_resistivity):.5g}",
         }
-    if not is_measured and any(row[column] for column in _PROPERTIES):
+    if not is_measured and any(row.get(column) for column in _PROPERTIES):
         yield {"sample_id": f"sciglass-{key}", "value_origin": "cited"}
 
 

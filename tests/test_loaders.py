@@ -217,6 +217,7 @@ def test_tables_of_batches_and_texts_may_be_missing(tmp_path: Path) -> None:
         ),
         pytest.param({"scigk": _with_first(RO20=-9)}, "a value is out of bounds", 2, id="conductivity"),
         pytest.param({"scigk": _with_first(RO20="high")}, "a value is out of bounds", 2, id="no number"),
+        pytest.param({"scigk": _with_first(RO150=-9)}, "a value is out of bounds", 2, id="second conductivity"),
         pytest.param({"scigk": _with_first(TG="n/a")}, "a value is out of bounds", 2, id="Tg"),
     ],
 )  # fmt: skip
@@ -233,8 +234,7 @@ def test_a_glass_that_cannot_be_trusted_is_left_out_and_counted(
 
 @given(log_resistivity=st.floats(-2, 20))
 def test_a_resistivity_becomes_its_reciprocal(log_resistivity: float) -> None:
-    row = {"RO20": repr(log_resistivity), "RO100": "", "RO150": "", "RO300": ""}
-    (cells,) = loaders_module._measurements("1_1", {**row, **dict.fromkeys(SCIGK[8:], "")})
+    (cells,) = loaders_module._measurements("1_1", {"RO20": repr(log_resistivity)})
     assert float(cells["conductivity_s_cm"]) == pytest.approx(10**-log_resistivity, rel=1e-4)
 
 
