@@ -64,6 +64,12 @@ def test_a_changed_model_file_of_an_installed_wheel_is_refused_by_name(installed
     assert "Traceback" not in answer.stderr
 
 
+def test_the_spaces_travel_with_the_wheel(installed: Path) -> None:
+    spaces = {path.name for path in (installed / "nascreen" / "spaces").iterdir()}
+    assert spaces == {path.name for path in (ROOT / "nascreen" / "spaces").glob("*.toml")}
+    assert "nasicon-wide.toml" in spaces
+
+
 def test_the_licence_of_the_glasses_travels_with_the_table(installed: Path) -> None:
     tables = installed / "nascreen" / "_data" / "datasets"
     assert (tables / "LICENSE-glasses.txt").is_file()
