@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -60,3 +61,40 @@ def recipe(
     if out is not None:
         write_table(out, list(RECIPE_COLUMNS), recipe_rows(made))
         print(f"  written to {out}")
+
+
+def screen(
+    space: Annotated[str, typer.Option("--space", help="Name of a space, or a TOML file.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the scored candidates; new or empty.")],
+    n: Annotated[int, typer.Option("--n", help="How many candidates.")] = 100_000,
+    sampling: Annotated[str, typer.Option(help="random, grid or sobol.")] = "random",
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the draw.")] = 0,
+    prices: Annotated[Path | None, typer.Option(help="CSV with element, usd_kg and date, instead of 2013's.")] = None,
+) -> None:
+    """Draw candidates of a space, score them with intervals, and keep them as Parquet for nascreen rank --in."""
+    from nascreen.lattices import count_lattice, load_lattice
+    from nascreen.pipeline import progress_bar
+    from nascreen.stream import default_prices, read_prices
+    from nascreen.stream import screen as run_screen
+
+    lattice = load_lattice(space)
+    count = count_lattice(lattice)
+    print(
+        f"The space {lattice.name} holds {count.compositions:,} charge-balanced compositions on {count.routes:,} "
+        f"routes, {count.candidates:.3g} candidates before the rules that link them; drawing {n:,} "
+        f"({sampling}, seed {seed}).",
+        file=sys.stderr,
+    )
+    list_of_prices = read_prices(prices) if prices else default_prices()
+    with progress_bar() as progress:
+        task = progress.add_task(f"screen {lattice.name}", total=n)
+        done = run_screen(
+            space, n, out, sampling, seed, prices=list_of_prices,  # type: ignore[arg-type]
+            on_progress=lambda rows: progress.update(task, completed=rows),
+        )  # fmt: skip
+    clock = done.clock
+    print(f"{done.n:,} candidates scored to {done.folder}")
+    print(f"{clock.total:.1f} s, {clock.predict:.1f} s of them in the models")
+    print(f"prices: {list_of_prices.source}, of {list_of_prices.date}")
+    if done.n < n:
+        print(f"The rules of the space leave {done.n:,} of the {n:,} asked for.")

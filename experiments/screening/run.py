@@ -1,0 +1,118 @@
+"""What a screen costs: total against the models alone on the same matrix, by size, and against matminer.
+
+Run as ``python experiments/screening/run.py [--largest 1000000]``; results go to ``results.csv`` beside it. Each size
+runs in a process of its own, so that its peak memory is its own.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+SPACE = "nasicon-wide"
+N_PEER = 10_000
+HERE = Path(__file__).resolve().parent
+
+
+def run_size(n: int) -> dict[str, object]:
+    """Screen n candidates in this process; up to 1e5 the models also run alone on the same matrix."""
+    from nascreen.stream import screen
+
+    with tempfile.TemporaryDirectory() as folder:
+        done = screen(SPACE, n, Path(folder) / "screen", seed=1)
+        bytes_kept = sum(path.stat().st_size for path in (Path(folder) / "screen").iterdir())
+    clock, peak_kb = done.clock, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found: dict[str, object] = {
+        "case": "nascreen", "n": done.n, "total_s": clock.total, "draw_s": clock.draw, "features_s": clock.features,
+        "models_s": clock.predict, "rest_s": clock.rest, "write_s": clock.write,
+        "ratio_in_run": clock.total / clock.predict, "peak_mb": peak_kb / 1e3,
+        "kept_mb": bytes_kept / 1e6,
+    }  # fmt: skip
+    if n <= 100_000:
+        alone = models_alone(n)
+        found |= {"models_alone_s": alone, "ratio_alone": clock.total / alone}
+    return found
+
+
+def models_alone(n: int) -> float:
+    """Return the seconds that the models take on the finished matrix of the same candidates."""
+    import numpy as np
+
+    from nascreen.array_features import ArrayFeatures
+    from nascreen.lattices import draw, load_lattice
+    from nascreen.models import load_models
+    from nascreen.stream import predict_arrays
+
+    lattice = load_lattice(SPACE)
+    compute = ArrayFeatures(lattice)
+    matrix = np.vstack([compute(part)[0] for part in draw(lattice, n, seed=1)])
+    models = load_models()
+    started = time.perf_counter()
+    predict_arrays(models, matrix)
+    return time.perf_counter() - started
+
+
+def run_peer(n: int) -> dict[str, object]:
+    """Featurize n formulas of the same space with matminer's Magpie set; the same models follow."""
+    from matminer.featurizers.composition import ElementProperty
+    from pymatgen.core import Composition
+
+    from nascreen.lattices import draw, load_lattice, samples_of
+
+    lattice = load_lattice(SPACE)
+    formulas = [s.formula for part in draw(lattice, n, seed=1) for s in samples_of(lattice, part)]
+    featurizer = ElementProperty.from_preset("magpie", impute_nan=True)
+    featurizer.set_n_jobs(1)
+    started = time.perf_counter()
+    featurizer.featurize_many([Composition(f) for f in formulas], pbar=False)
+    features_s = time.perf_counter() - started
+    models_s = models_alone(n)
+    return {
+        "case": "matminer features, same models", "n": n, "features_s": features_s, "models_s": models_s,
+        "total_s": features_s + models_s,
+    }  # fmt: skip
+
+
+def _child(*arguments: str) -> dict[str, object]:
+    command = [sys.executable, __file__, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - this very script
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def main() -> None:
+    largest = int(sys.argv[sys.argv.index("--largest") + 1]) if "--largest" in sys.argv else 1_000_000
+    rows = [_child("--size", str(n)) for n in (10_000, 100_000, 1_000_000, 10_000_000) if n <= largest]
+    rows.append(_child("--peer", str(N_PEER)))
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with (HERE / "results.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+    *own, peer = rows
+    for row in own:
+        print(
+            f"{row['n']:>10,} candidates: {row['total_s']:8.1f} s, {1e6 * row['total_s'] / row['n']:.0f} µs each, "
+            f"{row['ratio_in_run']:.2f} times the models, peak {row['peak_mb']:.0f} MB"
+        )
+    last = own[-1]
+    build = (last["total_s"] - last["models_s"]) / last["n"]
+    print(
+        f"peer, {peer['n']:,} candidates extrapolated to {last['n']:,}: {peer['total_s'] * last['n'] / peer['n']:.0f} s"
+    )
+    print(f"  all: {peer['total_s'] / peer['n'] / (last['total_s'] / last['n']):.1f} times slower")
+    print(f"  without the models: {peer['features_s'] / peer['n'] / build:.0f} times slower")
+
+
+if __name__ == "__main__":
+    if "--size" in sys.argv:
+        print(json.dumps(run_size(int(sys.argv[2]))))
+    elif "--peer" in sys.argv:
+        print(json.dumps(run_peer(int(sys.argv[2]))))
+    else:
+        main()

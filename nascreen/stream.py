@@ -1,0 +1,408 @@
+"""Score a stream of candidates and keep it as Parquet: arrays from the first number to the last.
+
+Nothing here makes a string per candidate; formulas are written for the few that a query returns.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nascreen import __version__
+from nascreen.array_features import ArrayFeatures
+from nascreen.chemistry import ATOMIC_NUMBER, FAMILIES
+from nascreen.errors import InputError, MissingExtraError, NascreenError, TableError, shown
+from nascreen.features import BLOCKS, FIELD_NAMES, element_table
+from nascreen.lattices import (
+    EXCESS,
+    FOLDER,
+    ROUTE_COLUMNS,
+    TEXT_COLUMNS,
+    Drawn,
+    Lattice,
+    Sampling,
+    count_lattice,
+    draw,
+    load_lattice,
+    route_values,
+)
+from nascreen.models import DOMAIN_MARGINS, ROOM_TEMPERATURE_C, WIDEST_TRUSTED_DECADES, Models, load_models
+from nascreen.physics import area_specific_resistance_ohm_cm2, thinnest_thickness_um
+from nascreen.recipes import TOXIC_ELEMENTS
+from nascreen.screening import REFERENCE_STRENGTH_MPA, REFERENCE_THICKNESS_UM
+
+Array = NDArray[np.float64]
+
+BATCH = 2048
+"""Rows predicted at once: the working arrays of the process stay in some 100 MB."""
+PART_ROWS = 131_072
+RECORD = "screen.json"
+SPACE_COPY = "space.toml"
+
+DOUBTS: tuple[str, ...] = (
+    "holds an element never seen in the data",
+    "of a family known from too few papers",
+    "composition far from all data",
+    "a temperature or the porosity is outside the range seen",
+    "the interval is too wide",
+)
+"""Why a prediction has not earned trust; bit i of the column ``doubts`` stands for the i-th."""
+
+_METAL_MISMATCH = BLOCKS["field"].start + FIELD_NAMES.index("dopant_radius_mismatch")
+_METAL_RADIUS = BLOCKS["field"].start + FIELD_NAMES.index("metal_radius")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Prices:
+    """What elements cost.
+
+    Attributes:
+        usd_kg: US dollars per kg by atomic number, NaN where not known, shape (119,).
+        source: Where the numbers are from.
+        date: Their date, as far as it is known.
+    """
+
+    usd_kg: Array
+    source: str
+    date: str
+
+
+def default_prices() -> Prices:
+    """Return the prices that ship with nascreen: pymatgen's list, most of it of September 2013."""
+    return Prices(element_table().cost_usd_kg, "elements.csv, from pymatgen", "2013-09")
+
+
+def read_prices(path: Path) -> Prices:
+    """Read a price list that replaces the shipped prices of the elements that it names.
+
+    Args:
+        path: CSV with the columns ``element``, ``usd_kg`` and, if wanted, ``date`` as YYYY-MM-DD.
+
+    Raises:
+        TableError: If the file cannot be read, or a row cannot be used; the message names the line.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file, strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TableError(f"The price list {shown(str(path))} cannot be read ({type(error).__name__}).") from error
+    if not rows or not {"element", "usd_kg"} <= rows[0].keys():
+        raise TableError(
+            f"The price list {path.name} needs the columns element and usd_kg, and a row; date is optional."
+        )
+    usd_kg, dates = default_prices().usd_kg.copy(), set()
+    for line, row in enumerate(rows, start=2):
+        symbol, price, date = ((row.get(name) or "").strip() for name in ("element", "usd_kg", "date"))
+        if symbol not in ATOMIC_NUMBER:
+            raise TableError(f"Line {line} of the price list {path.name} names {shown(symbol)}, which is no element.")
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", price) or not float(price):
+            raise TableError(
+                f"Line {line} of the price list {path.name} has the price {shown(price)}; allowed is a number above 0."
+            )
+        if date and not re.fullmatch(r"[0-9]{4}-[0-9]{2}(-[0-9]{2})?", date):
+            raise TableError(
+                f"Line {line} of the price list {path.name} has the date {shown(date)}; write it as YYYY-MM-DD."
+            )
+        usd_kg[ATOMIC_NUMBER[symbol]] = float(price)
+        dates.add(date)
+    dates.discard("")
+    named = f"{min(dates)} to {max(dates)}" if len(dates) > 1 else next(iter(dates), "not stated")
+    return Prices(usd_kg, f"{path.name}, other elements as shipped (2013-09)", named)
+
+
+@dataclass(eq=False, slots=True)
+class Clock:
+    """Seconds spent in the parts of a screen."""
+
+    draw: float = 0.0
+    features: float = 0.0
+    predict: float = 0.0
+    rest: float = 0.0
+    write: float = 0.0
+    started: float = field(default_factory=time.perf_counter)
+    total: float = 0.0
+
+    def lap(self, name: str, since: float) -> float:
+        """Add the time since a moment to a part, and return the moment now."""
+        now = time.perf_counter()
+        setattr(self, name, getattr(self, name) + now - since)
+        return now
+
+
+def predict_arrays(models: Models, features: Array) -> tuple[dict[str, Array], list[str]]:
+    """Predict conductivity and activation energy at 25 °C of each row of a feature matrix.
+
+    Args:
+        models: The promoted models.
+        features: Shape (n, f).
+
+    Returns:
+        ``log_sigma``, ``log_sigma_half``, ``ea_ev``, ``ea_half`` and ``novelty`` (distance to the nearest
+        composition learned from), each of shape (n,); and the family of each row.
+    """
+    parts: dict[str, list[Array]] = {}
+    families: list[str] = []
+    for start in range(0, len(features), BATCH):
+        rows = features[start : start + BATCH]
+        lines = models.conductivity.lines(rows)
+        log_sigma, log_half = models.conductivity.log_sigma(lines, np.full(len(rows), ROOM_TEMPERATURE_C))
+        ea, ea_half = models.conductivity.ea(lines)
+        found = {
+            "log_sigma": log_sigma, "log_sigma_half": log_half, "ea_ev": ea, "ea_half": ea_half,
+            "novelty": models.conductivity.distance(rows),
+        }  # fmt: skip
+        for name, values in found.items():
+            parts.setdefault(name, []).append(values)
+        families.extend(lines.family)
+    return {name: np.concatenate(values) for name, values in parts.items()}, families
+
+
+class Scorer:
+    """Scores the candidates of one space; what does not change from row to row is looked up once."""
+
+    def __init__(self, lattice: Lattice, models: Models, prices: Prices) -> None:
+        """Look up what the rows share."""
+        self.lattice, self.models, self.prices = lattice, models, prices
+        self.features = ArrayFeatures(lattice)
+        table, numbers = element_table(), self.features.numbers
+        self.mass = table.atomic_mass[numbers]
+        self.per_kg = {
+            "cost_usd_kg": prices.usd_kg[numbers],
+            "hhi_production": table.hhi_production[numbers],
+            "hhi_reserve": table.hhi_reserve[numbers],
+        }
+        domain = models.conductivity.card["domain"]
+        self.domain = domain
+        self.is_unknown = np.array([s not in domain["elements"] for s in lattice.order])
+        papers = domain["papers_by_family"]
+        self.is_rare = np.array([papers.get(name, 0) < domain["least_papers"] for name in FAMILIES])
+        self.is_outside = np.array([_is_outside(route.sample, domain["ranges"]) for route in lattice.routes])
+        self.is_toxic = np.array([s in TOXIC_ELEMENTS for s in lattice.order])
+
+    def score(self, drawn: Drawn, clock: Clock | None = None) -> dict[str, NDArray[Any]]:
+        """Return every column but the amounts and the route, each of shape (n,)."""
+        clock = clock or Clock()
+        now = time.perf_counter()
+        features, family = self.features(drawn)
+        outside = set(np.unique(family)) - {FAMILIES.index(name) for name in self.lattice.families}
+        if outside:
+            raise NascreenError(
+                f"The space {self.lattice.name} drew a candidate of the family {FAMILIES[min(outside)]}; its families "
+                f"are {', '.join(self.lattice.families)}. Add it, or a rule that leaves it out."
+            )
+        now = clock.lap("features", now)
+        found, _ = predict_arrays(self.models, features)
+        now = clock.lap("predict", now)
+        out: dict[str, NDArray[Any]] = dict(found)
+        out["family"] = family
+        out["log_strength"], out["strength_half"] = self._strength(drawn.route, family)
+        out["thinnest_um"] = np.asarray(
+            thinnest_thickness_um(REFERENCE_THICKNESS_UM, REFERENCE_STRENGTH_MPA, 10 ** out["log_strength"])
+        )
+        out["resistance_ohm_cm2"] = np.asarray(
+            area_specific_resistance_ohm_cm2(out["thinnest_um"], 10 ** out["log_sigma"])
+        )
+        out["doubts"] = self._doubts(drawn, family, out)
+        out |= self._composition(drawn.counts, features)
+        clock.lap("rest", now)
+        return out
+
+    def _strength(self, route: NDArray[np.intp], family: NDArray[np.intp]) -> tuple[Array, Array]:
+        """Strength depends on route and family alone, so each pair is predicted once."""
+        pairs, place = np.unique(route * len(FAMILIES) + family, return_inverse=True)
+        samples = [self.lattice.routes[pair // len(FAMILIES)].sample for pair in pairs]
+        names = [FAMILIES[pair % len(FAMILIES)] for pair in pairs]
+        mean, half = self.models.strength.log_strength(samples, names)
+        return mean[place], half[place]
+
+    def _doubts(self, drawn: Drawn, family: NDArray[np.intp], found: Mapping[str, Array]) -> NDArray[np.uint8]:
+        checks = (
+            (drawn.counts[:, self.is_unknown] > 0).any(axis=1),
+            self.is_rare[family],
+            found["novelty"] > self.domain["largest_distance"],
+            self.is_outside[drawn.route],
+            found["log_sigma_half"] > WIDEST_TRUSTED_DECADES,
+        )
+        return np.asarray(sum(np.uint8(1 << i) * check.astype(np.uint8) for i, check in enumerate(checks)))
+
+    def _composition(self, counts: NDArray[np.int64], features: Array) -> dict[str, NDArray[Any]]:
+        mass = counts * self.mass
+        total = mass.sum(axis=1)
+        out: dict[str, NDArray[Any]] = {}
+        for name, values in self.per_kg.items():
+            known = ~np.isnan(values)
+            # A missing index is left out of the mean; a missing price leaves the cost unknown.
+            weight = total if name == "cost_usd_kg" else mass[:, known].sum(axis=1)
+            out[name] = mass[:, known] @ values[known] / weight
+            if name == "cost_usd_kg":
+                out[name][(counts[:, ~known] > 0).any(axis=1)] = math.nan
+        n = {s: counts[:, i] for i, s in enumerate(self.lattice.order)}
+        zero = np.zeros(len(counts), dtype=np.int64)
+        oxygen, sulfur = n.get("O", zero), n.get("S", zero)
+        halogen = sum((n.get(s, zero) for s in ("F", "Cl", "Br", "I")), zero)
+        out["gives_h2s"] = np.asarray(sulfur > oxygen)
+        drawn_by_water = (sulfur + n.get("Se", zero), halogen, n.get("H", zero))
+        out["is_hygroscopic"] = np.any([part > oxygen for part in drawn_by_water], axis=0)
+        out["is_toxic"] = np.asarray((counts[:, self.is_toxic] > 0).any(axis=1))
+        bits = np.uint64(1) << np.arange(counts.shape[1], dtype=np.uint64)
+        out["system"] = ((counts > 0) * bits).sum(axis=1, dtype=np.uint64)
+        mismatch = np.abs(features[:, _METAL_MISMATCH]) / features[:, _METAL_RADIUS]
+        out["radius_mismatch"] = mismatch
+        return out
+
+
+def _is_outside(sample: Any, ranges: Mapping[str, Any]) -> bool:  # noqa: ANN401
+    for name, (low, high) in ranges.items():
+        value = ROOM_TEMPERATURE_C if name == "meas_temp_c" else getattr(sample, name)
+        if value is not None and not low - DOMAIN_MARGINS[name] <= value <= high + DOMAIN_MARGINS[name]:
+            return True
+    return False
+
+
+def _parquet() -> Any:  # noqa: ANN401
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise MissingExtraError(
+            "Screens are kept as Parquet; install them with: pip install nascreen[screen]"
+        ) from error
+    return pa, pq
+
+
+def _table(lattice: Lattice, drawn: Drawn, found: Mapping[str, NDArray[Any]], first: int) -> Any:  # noqa: ANN401
+    pa, _ = _parquet()
+    columns: dict[str, Any] = {"candidate": np.arange(first, first + len(drawn), dtype=np.int64)}
+    columns |= {f"n_{s}": drawn.counts[:, i].astype(np.int32) for i, s in enumerate(lattice.order)}
+    columns["route"] = drawn.route.astype(np.int32)
+    for name in (*ROUTE_COLUMNS, EXCESS):
+        values = route_values(lattice, name)
+        if name in TEXT_COLUMNS:
+            distinct = sorted(set(values))
+            codes = np.array([distinct.index(v) for v in values], dtype=np.int32)
+            columns[name] = pa.DictionaryArray.from_arrays(codes[drawn.route], distinct)
+        else:
+            numbers = values[drawn.route].astype(np.float32)
+            columns[name] = pa.array(numbers, mask=np.isnan(numbers))
+    for name, numbers in found.items():
+        if name == "family":
+            columns[name] = pa.DictionaryArray.from_arrays(numbers.astype(np.int32), list(FAMILIES))
+        elif numbers.dtype == np.float64:
+            columns[name] = pa.array(numbers.astype(np.float32), mask=np.isnan(numbers))
+        else:
+            columns[name] = numbers
+    return pa.table(columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """What a screen did.
+
+    Attributes:
+        folder: Where it lies.
+        n: Candidates scored.
+        clock: Seconds by part.
+    """
+
+    folder: Path
+    n: int
+    clock: Clock
+
+
+def screen(
+    space: str,
+    n: int,
+    out: Path,
+    sampling: Sampling = "random",
+    seed: int = 0,
+    *,
+    prices: Prices | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> Screen:
+    """Draw candidates of a space, score them at 25 °C, and write Parquet parts into a folder.
+
+    Args:
+        space: Name of a space, or a TOML file.
+        n: How many candidates.
+        out: Folder, which must not exist or be empty.
+        sampling: ``random``, ``grid`` or ``sobol``.
+        seed: Seed of the draw.
+        prices: Prices of the elements; those shipped if None.
+        on_progress: Called with the number of candidates done so far.
+
+    Raises:
+        InputError: If the space, the folder or a number cannot be used.
+        MissingExtraError: If the packages for Parquet are not installed.
+    """
+    pa, pq = _parquet()
+    lattice = load_lattice(space)
+    models, prices = load_models(), prices or default_prices()
+    scorer = Scorer(lattice, models, prices)
+    chunks = draw(lattice, n, sampling, seed)
+    first = next(chunks)  # so that a wrong request is said before the folder is made
+    _make_folder(out)
+    clock, done, waiting, n_parts = Clock(), 0, [], 0
+    drawn: Drawn | None = first
+    while drawn is not None:
+        found = scorer.score(drawn, clock)
+        now = time.perf_counter()
+        waiting.append(_table(lattice, drawn, found, done))
+        done += len(drawn)
+        if sum(map(len, waiting)) >= PART_ROWS:
+            pq.write_table(pa.concat_tables(waiting), out / f"part-{n_parts:05d}.parquet")
+            waiting, n_parts = [], n_parts + 1
+        now = clock.lap("write", now)
+        if on_progress:
+            on_progress(done)
+        drawn = next(chunks, None)
+        clock.lap("draw", now)
+    now = time.perf_counter()
+    if waiting:
+        pq.write_table(pa.concat_tables(waiting), out / f"part-{n_parts:05d}.parquet")
+    clock.lap("write", now)
+    clock.total = time.perf_counter() - clock.started
+    _write_record(lattice, space, out, {"n": done, "asked": n, "sampling": sampling, "seed": seed}, models, prices)
+    return Screen(out, done, clock)
+
+
+def _make_folder(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"The folder {shown(str(out))} is there and not empty; give another for this screen.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"The folder {shown(str(out))} cannot be made ({error.strerror}); give another.") from error
+
+
+def _write_record(
+    lattice: Lattice, space: str, out: Path, request: Mapping[str, object], models: Models, prices: Prices
+) -> None:
+    """Write the record last, so that a folder without it is one that was not finished."""
+    source = Path(space) if space.endswith(".toml") else FOLDER / f"{space}.toml"
+    (out / SPACE_COPY).write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    count = count_lattice(lattice)
+    record = {
+        "nascreen": __version__,
+        "space": lattice.name,
+        "title": lattice.title,
+        "compositions": count.compositions,
+        "routes": count.routes,
+        **request,
+        "temperature_c": ROOM_TEMPERATURE_C,
+        "scale": lattice.scale,
+        "elements": list(lattice.order),
+        "models": {name: getattr(models, name).card["files"] for name in ("conductivity", "strength")},
+        "prices": {"source": prices.source, "date": prices.date},
+        "doubts": list(DOUBTS),
+    }
+    (out / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
