@@ -39,6 +39,7 @@ class RunResult:
         series: Na2S-B2S3 glasses over their Na2S fraction.
         facts: What was run, as name and value.
         neighbours: Measured samples near ranked candidates, beyond those that the batches name.
+        data: Figures of the measured data.
     """
 
     cv: CrossValidation
@@ -49,6 +50,7 @@ class RunResult:
     series: Sequence[Scored]
     facts: Mapping[str, str]
     neighbours: Mapping[Sample, Sequence[Neighbour]] = field(default_factory=dict)
+    data: Sequence[Figure] = ()
 
     @property
     def titles(self) -> list[str]:
@@ -81,12 +83,14 @@ class Figure:
     json: str
 
 
-def _family(sample: Sample) -> str:
+def family_name(sample: Sample) -> str:
+    """Return the family that a sample is drawn as."""
     # The glass table names its families more coarsely than the literature does.
     return family_of_sample(sample) if sample.family in GLASS_TABLE_FAMILIES and sample.formula else sample.family
 
 
-def _hover(sample: Sample, *more: str) -> str:
+def hover_text(sample: Sample, *more: str) -> str:
+    """Return what is said of a point: what it is, how it was made, more lines, and the citation; HTML."""
     source = citation(sample) if sample.paper_id or sample.doi or sample.title else ""
     lines = [
         formula_html(name_of(sample) or sample.label),
@@ -97,7 +101,8 @@ def _hover(sample: Sample, *more: str) -> str:
     return "<br>".join(filter(None, lines))
 
 
-def _measured_text(sample: Sample) -> str:
+def measured_text(sample: Sample) -> str:
+    """Return a measured conductivity and its temperature in words."""
     sigma = "" if sample.conductivity_s_cm is None else f"measured {scientific(sample.conductivity_s_cm)} S/cm"
     return sigma if sample.meas_temp_c is None else f"{sigma} at {sample.meas_temp_c:.4g} °C"
 
@@ -108,20 +113,34 @@ def family_colours(samples: Iterable[Sample]) -> dict[str, str]:
     Args:
         samples: The samples of all figures.
     """
-    common = [name for name, _ in Counter(map(_family, samples)).most_common(len(PALETTE)) if name]
+    common = [name for name, _ in Counter(map(family_name, samples)).most_common(len(PALETTE)) if name]
     return dict(zip(common, PALETTE, strict=False))
 
 
-def _by_family(samples: Sequence[Sample], colours: Mapping[str, str]) -> dict[str, list[int]]:
-    """Return the rows of each coloured family, the others together last."""
+def by_family(samples: Sequence[Sample], colours: Mapping[str, str]) -> dict[str, list[int]]:
+    """Return the indices of each coloured family, the others together last as ``""``.
+
+    Args:
+        samples: The samples.
+        colours: Families that have a colour of their own.
+    """
     out: dict[str, list[int]] = {name: [] for name in (*colours, "")}
     for i, sample in enumerate(samples):
-        name = _family(sample)
+        name = family_name(sample)
         out[name if name in colours else ""].append(i)
     return {name: rows for name, rows in out.items() if rows}
 
 
-def _points(name: str, x: Sequence[float], y: Sequence[float], text: Sequence[str], **marker: object) -> Any:  # noqa: ANN401
+def points(name: str, x: Sequence[float], y: Sequence[float], text: Sequence[str], **marker: object) -> Any:  # noqa: ANN401
+    """Return a trace of points with what is said of each.
+
+    Args:
+        name: Name in the legend.
+        x: Horizontal positions.
+        y: Vertical positions.
+        text: What is said of each point, as HTML.
+        marker: Properties of plotly's markers.
+    """
     go = require("plotly.graph_objects")
     return go.Scatter(
         name=name, x=x, y=y, text=text, mode="markers", hovertemplate="%{text}<extra></extra>",
@@ -146,11 +165,11 @@ def _candidate_points(candidates: Mapping[str, Sequence[Scored]], place: Callabl
         drawn = [(x, s) for s in scored if (x := place(s)) is not None]
         if drawn:
             traces.append(
-                _points(
+                points(
                     f"candidates: {_legend(title)}",
                     [x for x, _ in drawn],
                     [s.prediction.conductivity_25_s_cm for _, s in drawn],
-                    [_hover(s.sample, f"predicted {conductivity_text(s)}") for _, s in drawn],
+                    [hover_text(s.sample, f"predicted {conductivity_text(s)}") for _, s in drawn],
                     color=ACCENT, size=11, opacity=0.95, line={"width": 0.75, "color": "rgba(255,255,255,0.7)"},
                     symbol=CANDIDATE_SYMBOLS[i % len(CANDIDATE_SYMBOLS)],
                 )
@@ -163,15 +182,15 @@ def _measured_points(
 ) -> list[Any]:
     """Return one trace per family, of the measured samples that have a place on the x axis."""
     traces = []
-    for name, rows in _by_family(samples, colours).items():
+    for name, rows in by_family(samples, colours).items():
         drawn = [(x, samples[i]) for i in rows if (x := place(samples[i])) is not None]
         if drawn:
             traces.append(
-                _points(
+                points(
                     f"measured {escape(word(name))}" if name else "measured, other families",
                     [x for x, _ in drawn],
                     [s.conductivity_s_cm or 0 for _, s in drawn],
-                    [_hover(s, _measured_text(s)) for _, s in drawn],
+                    [hover_text(s, measured_text(s)) for _, s in drawn],
                     color=colours.get(name, OTHER_COLOUR),
                 )
             )
@@ -201,11 +220,22 @@ def _shown_candidates(result: RunResult) -> dict[str, list[Scored]]:
     return out
 
 
-def _log_axis(title: str, **more: object) -> dict[str, object]:
+def log_axis(title: str, **more: object) -> dict[str, object]:
+    """Return a logarithmic axis that marks the powers of ten."""
     return {"title": {"text": title}, "type": "log", "exponentformat": "power", "dtick": 1, **more}
 
 
-def _figure(name: str, title: str, caption: str, traces: Sequence[Any], x: object, y: object) -> Figure:
+def drawn(name: str, title: str, caption: str, traces: Sequence[Any], x: object, y: object) -> Figure:
+    """Return a figure in the style of the page.
+
+    Args:
+        name: Identifier on the page.
+        title: Title, which the page shows.
+        caption: What is to be seen, in words.
+        traces: Plotly's traces.
+        x: Horizontal axis, as plotly's dictionary.
+        y: Vertical axis.
+    """
     go = require("plotly.graph_objects")
     axis = {"gridcolor": "rgba(139,146,154,0.25)", "zeroline": False, "linecolor": OTHER_COLOUR, "automargin": True}
     layout = {
@@ -227,14 +257,14 @@ def _parity_figure(result: RunResult, colours: Mapping[str, str]) -> Figure:
     shift = np.log10(kelvin / REFERENCE_K)
     measured, predicted = cv.rows.targets[rows] - shift, cv.predictions[model][0][rows] - shift
     texts = [
-        _hover(s, _measured_text(s), f"predicted {scientific(float(10**p))} S/cm")
+        hover_text(s, measured_text(s), f"predicted {scientific(float(10**p))} S/cm")
         for s, p in zip(samples, predicted, strict=True)
     ]
     traces = []
-    for name, chosen in _by_family(samples, colours).items():
+    for name, chosen in by_family(samples, colours).items():
         label, colour = escape(word(name)) if name else "other families", colours.get(name, OTHER_COLOUR)
         x, y = (10.0 ** measured[chosen]).tolist(), (10.0 ** predicted[chosen]).tolist()
-        traces.append(_points(label, x, y, [texts[i] for i in chosen], color=colour, size=6))
+        traces.append(points(label, x, y, [texts[i] for i in chosen], color=colour, size=6))
     ends = [float(np.floor(measured.min(initial=-2))), float(np.ceil(measured.max(initial=-1)))]
     lines = [_line("exact", [10.0**e for e in ends], [10.0**e for e in ends])]
     for decades, label in ((1, "ten times off"), (-1, "ten times too low")):
@@ -245,8 +275,8 @@ def _parity_figure(result: RunResult, colours: Mapping[str, str]) -> Figure:
         "between the dashed lines it is off by less than a factor of ten."
     )
     step = {"dtick": 2} if ends[1] - ends[0] > 6 else {"dtick": 1}
-    x_axis, y_axis = _log_axis("Measured σ (S/cm)", **step), _log_axis("Predicted σ (S/cm)", **step)
-    return _figure("parity", "Predicted against measured", caption, [*lines, *traces], x_axis, y_axis)
+    x_axis, y_axis = log_axis("Measured σ (S/cm)", **step), log_axis("Predicted σ (S/cm)", **step)
+    return drawn("parity", "Predicted against measured", caption, [*lines, *traces], x_axis, y_axis)
 
 
 def _energy_figure(result: RunResult, colours: Mapping[str, str]) -> Figure:
@@ -258,8 +288,8 @@ def _energy_figure(result: RunResult, colours: Mapping[str, str]) -> Figure:
         "The upper left is where a fast conductor stands: high conductivity, and little loss in the cold. Round points "
         "were measured at 15 to 35 °C; red symbols are the candidates of this report."
     )
-    axes = {"title": {"text": "Activation energy E<sub>a</sub> (eV)"}}, _log_axis("σ at 25 °C (S/cm)")
-    return _figure("energy", "Conductivity and activation energy", caption, traces, *axes)
+    axes = {"title": {"text": "Activation energy E<sub>a</sub> (eV)"}}, log_axis("σ at 25 °C (S/cm)")
+    return drawn("energy", "Conductivity and activation energy", caption, traces, *axes)
 
 
 def _glass_points(measured: Sequence[Sample]) -> list[Any]:
@@ -276,8 +306,8 @@ def _glass_points(measured: Sequence[Sample]) -> list[Any]:
         x = [modifier_fraction(chemistry_of(s.formula).composition) or 0.0 for s in drawn]
         y = [s.conductivity_s_cm or 0 for s in drawn]
         if drawn:
-            text = [_hover(s, _measured_text(s)) for s in drawn]
-            traces.append(_points(f"measured {word(phase)}", x, y, text, color=colour, size=9, symbol=symbol))
+            text = [hover_text(s, measured_text(s)) for s in drawn]
+            traces.append(points(f"measured {word(phase)}", x, y, text, color=colour, size=9, symbol=symbol))
     return traces
 
 
@@ -296,7 +326,7 @@ def _series_figure(result: RunResult) -> Figure:
         go.Scatter(x=x, y=high, name="90 % interval", fill="tonexty", fillcolor="rgba(224,49,75,0.16)", **band),
         go.Scatter(
             x=x, y=centre, name="predicted glass", mode="lines", line={"color": ACCENT, "width": 2},
-            text=[_hover(s.sample, f"predicted {conductivity_text(s)}") for _, s in series],
+            text=[hover_text(s.sample, f"predicted {conductivity_text(s)}") for _, s in series],
             hovertemplate="%{text}<extra></extra>",
         ),
     ]  # fmt: skip
@@ -306,10 +336,10 @@ def _series_figure(result: RunResult) -> Figure:
     )
     axes = (
         {"title": {"text": "x in x Na<sub>2</sub>S · (1−x) B<sub>2</sub>S<sub>3</sub>"}},
-        _log_axis("σ at 25 °C (S/cm)"),
+        log_axis("σ at 25 °C (S/cm)"),
     )
     shown = [*(traces if series else []), *_glass_points(result.measured)]
-    return _figure("series", "Sodium sulfide in the glass", caption, shown, *axes)
+    return drawn("series", "Sodium sulfide in the glass", caption, shown, *axes)
 
 
 def _sintering_figure(result: RunResult) -> Figure:
@@ -326,8 +356,8 @@ def _sintering_figure(result: RunResult) -> Figure:
         "NASICON alone. Round points were measured at 15 to 35 °C; red symbols are the candidates of this report. "
         "Composition, time and density differ from point to point, so this is no curve of one material."
     )
-    axes = {"title": {"text": "Sintering temperature (°C)"}}, _log_axis("σ at 25 °C (S/cm)")
-    return _figure("sintering", "Conductivity and sintering temperature", caption, traces, *axes)
+    axes = {"title": {"text": "Sintering temperature (°C)"}}, log_axis("σ at 25 °C (S/cm)")
+    return drawn("sintering", "Conductivity and sintering temperature", caption, traces, *axes)
 
 
 def all_figures(result: RunResult) -> list[Figure]:

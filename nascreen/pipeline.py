@@ -14,6 +14,7 @@ from rich.table import Table
 
 from nascreen import __version__
 from nascreen.campaign import Batch, check_request, suggest
+from nascreen.data_figures import data_figures, reviewed_samples
 from nascreen.datasets import data_hash, load_table, model_folder
 from nascreen.figures import RunResult
 from nascreen.models import load_models
@@ -160,8 +161,9 @@ def run(out: Path, seed: int) -> Path:
         ranked = [s.sample for found in rankings.values() for s in found]
         near = dict(zip(ranked, map(tuple, nearest(ranked, 3)), strict=True))
         result = RunResult(
-            cv, scores, rankings, batches, measured_samples()[0], _binary_series(scored["thioborate"]), facts, near
-        )
+            cv, scores, rankings, batches, measured_samples()[0], _binary_series(scored["thioborate"]), facts, near,
+            data_figures(reviewed_samples()),
+        )  # fmt: skip
         report = write_report(out, result)
         for name in ("report.html", "ranking.csv", "batch.csv", "scores.csv"):
             mlflow.log_artifact(str(out / name))

@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 
 from nascreen.campaign import Suggestion
+from nascreen.errors import TableError, shown
 from nascreen.figures import N_RANKED_ON_PAGE, PROMOTED, Figure, RunResult, all_figures
 from nascreen.records import cells_from_sample, name_of, processing_line
 from nascreen.screening import REFERENCE_STRENGTH_MPA, REFERENCE_THICKNESS_UM, Neighbour, Scored
@@ -424,8 +425,41 @@ def _script_json(text: str) -> str:
     return text.replace("<", "\\u003c")
 
 
+def _data_section(figures: Sequence[Figure]) -> str:
+    if not figures:
+        return ""
+    return (
+        '<h2 id="data">The data</h2><p>What the models learned from, as reviewed. Samples of the two founding papers '
+        f"are ringed.</p>{_drawn_figures(figures)}"
+    )
+
+
+def write_data_page(path: Path, figures: Sequence[Figure]) -> None:
+    """Write a page with figures of the measured data.
+
+    Args:
+        path: The HTML file; its folder is made if it is missing.
+        figures: What `nascreen.data_figures.data_figures` returns.
+
+    Raises:
+        MissingExtraError: If plotly is not installed.
+        TableError: If the file cannot be written.
+    """
+    page = _whole_page("The data", f"<main>{_data_section(figures)}</main>", require("plotly.offline").get_plotlyjs())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise TableError(f"The page {shown(str(path))} cannot be written: {error.strerror}.") from error
+
+
 def _figures(figures: Sequence[Figure]) -> str:
-    parts = ['<h2 id="figures">Figures</h2><p>Point at a symbol to see what it is and where it was reported.</p>']
+    intro = '<h2 id="figures">Figures</h2><p>Point at a symbol to see what it is and where it was reported.</p>'
+    return intro + _drawn_figures(figures)
+
+
+def _drawn_figures(figures: Sequence[Figure]) -> str:
+    parts = []
     for figure in figures:
         label = escape(f"{figure.title}. {figure.caption}")
         parts.append(
@@ -512,29 +546,36 @@ _DRAW = """
 })();
 """
 
-_NAVIGATION = (
-    '<nav aria-label="Parts of this page"><a href="#next">Next experiments</a><a href="#ranking">Ranking</a>'
-    '<a href="#figures">Figures</a><a href="#sure">How sure</a><a href="#limits">Facts and limits</a></nav>'
-)
+
+def _navigation(*, has_data: bool) -> str:
+    parts = {"next": "Next experiments", "ranking": "Ranking", "figures": "Figures", "data": "The data",
+             "sure": "How sure", "limits": "Facts and limits"}  # fmt: skip
+    links = "".join(f'<a href="#{name}">{words}</a>' for name, words in parts.items() if name != "data" or has_data)
+    return f'<nav aria-label="Parts of this page">{links}</nav>'
 
 
 def _page(result: RunResult) -> str:
     plotly_js = require("plotly.offline").get_plotlyjs()
     body = "\n".join(
         (
-            f"<header>{_summary(result)}{_NAVIGATION}</header><main>",
+            f"<header>{_summary(result)}{_navigation(has_data=bool(result.data))}</header><main>",
             _proposals(result),
             _rankings(result),
             _figures(all_figures(result)),
+            _data_section(result.data),
             _certainty(result),
             _facts(result),
             "</main>",
         )
     )
+    return _whole_page("What to make next", body, plotly_js)
+
+
+def _whole_page(title: str, body: str, plotly_js: str) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>What to make next – nascreen</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{body}\n"
+        f"<title>{escape(title)} – nascreen</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{body}\n"
         f"<script>{plotly_js}</script>\n<script>{_DRAW}</script>\n</body>\n</html>\n"
     )
