@@ -11,8 +11,8 @@ import typer
 
 from nascreen import __version__
 from nascreen.cli_data import data_app
-from nascreen.cli_screen import recipe, screen
-from nascreen.errors import InputError, NascreenError, RangeError
+from nascreen.cli_screen import rank_screened, recipe, screen
+from nascreen.errors import InputError, NascreenError, RangeError, shown
 
 if TYPE_CHECKING:
     from nascreen.models import Prediction
@@ -209,19 +209,39 @@ def _print_ranking(ranked: list[Scored]) -> None:
 
 @app.command()
 def rank(
-    space: SPACE,
+    space: Annotated[str | None, typer.Argument(help="Candidate space, of this package or a TOML file.")] = None,
     by: Annotated[
         str, typer.Option(help="conductivity, conductivity_lo, ea, strength or resistance.")
     ] = "conductivity_lo",
     top: Annotated[int, typer.Option(help="How many to show.")] = 20,
     per_system: Annotated[int, typer.Option(help="Most candidates of one dopant system.")] = 2,
     n: Annotated[int | None, typer.Option(help="Score a random part of the space.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="CSV file for the ranking.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="File for the ranking.")] = None,
     seed: SEED = 0,
+    folder: Annotated[Path | None, typer.Option("--in", help="Folder that nascreen screen wrote.")] = None,
+    text: Annotated[str, typer.Option("--filter", help="Filter in the OPTIMADE grammar.")] = "",
+    sort: Annotated[str, typer.Option(help="Column, column:desc, or pareto(column, column).")] = "",
+    target: Annotated[list[str] | None, typer.Option(help="Such as 'conductivity_s_cm > 1e-3'; repeat.")] = None,
+    form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
 ) -> None:
-    """Rank the candidates of a space, with intervals."""
+    """Rank the candidates of a space, with intervals; or filter and sort those of a screen."""
+    from nascreen.lattices import lattice_names
     from nascreen.screening import rank as best_of
+    from nascreen.spaces import SPACES
 
+    if space is not None and space not in SPACES and space not in lattice_names() and not space.endswith(".toml"):
+        raise InputError(
+            f"There is no candidate space {shown(space)}; allowed are {', '.join(SPACES)}. Spaces that are screened "
+            f"are {', '.join(lattice_names())}, or a file that ends in .toml."
+        )
+    if folder is not None or space not in SPACES:
+        rank_screened(space, folder, text, sort, top, per_system, target or [], form, out, n, seed)
+        return
+    if text or sort or target or form != "table":
+        raise InputError(
+            f"--filter, --sort, --target and --format are for screens, and {space} is ranked whole; use a space of "
+            "nascreen screen, such as nasicon-wide, or --in FOLDER."
+        )
     best_of([], by, top, per_system)  # so that a wrong option is said before the work
     ranked = best_of(_score_space(space, n, seed), by, top, per_system)
     _print_ranking(ranked)

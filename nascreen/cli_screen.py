@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -67,7 +67,7 @@ def screen(
     space: Annotated[str, typer.Option("--space", help="Name of a space, or a TOML file.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the scored candidates; new or empty.")],
     n: Annotated[int, typer.Option("--n", help="How many candidates.")] = 100_000,
-    sampling: Annotated[str, typer.Option(help="random, grid or sobol.")] = "random",
+    sampling: Annotated[str, typer.Option(help="random, grid, sobol or simple.")] = "random",
     seed: Annotated[int, typer.Option("--seed", help="Seed of the draw.")] = 0,
     prices: Annotated[Path | None, typer.Option(help="CSV with element, usd_kg and date, instead of 2013's.")] = None,
 ) -> None:
@@ -98,3 +98,121 @@ def screen(
     print(f"prices: {list_of_prices.source}, of {list_of_prices.date}")
     if done.n < n:
         print(f"The rules of the space leave {done.n:,} of the {n:,} asked for.")
+
+
+def rank_screened(
+    space: str | None,
+    folder: Path | None,
+    text: str,
+    sort: str,
+    top: int,
+    per_system: int,
+    targets: Sequence[str],
+    form: str,
+    out: Path | None,
+    n: int | None,
+    seed: int,
+) -> None:
+    """Filter, sort and show scored candidates: those of a folder, or of a space scored now.
+
+    Raises:
+        InputError: If neither or both are given, or a format cannot be written.
+    """
+    import tempfile
+
+    from nascreen.queries import FORMATS, Screened
+
+    if (space is None) == (folder is None):
+        raise InputError(
+            "Give either a space or --in FOLDER, such as: nascreen rank nasicon-wide --filter 'ea_ev < 0.3'"
+        )
+    if form not in FORMATS:
+        raise InputError(f"There is no format {shown(form)}; allowed are {', '.join(FORMATS)}.")
+    if form == "parquet" and out is None:
+        raise InputError("Parquet needs a place: add --out FILE.parquet")
+    with tempfile.TemporaryDirectory() as scratch:
+        if folder is None:
+            folder = Path(scratch) / "screen"
+            screen(str(space), folder, n or 20_000, "simple", seed, None)
+        screened = Screened(folder)
+        sort = sort or ("probability" if targets else "conductivity_lo")
+        found = screened.query(text, sort, top, per_system=per_system, targets=targets)
+    print(
+        f"{found.n_matching:,} of {found.n_all:,} candidates pass; prices of {found.record['prices']['date']}",
+        file=sys.stderr,
+    )
+    _write_found(found.rows, form, out)
+
+
+def _write_found(rows: Sequence[dict[str, Any]], form: str, out: Path | None) -> None:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    if form == "json":
+        import json
+
+        text = json.dumps(list(rows), ensure_ascii=False, indent=1)
+        print(text) if out is None else out.write_text(text + "\n", encoding="utf-8")
+    elif form == "parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.Table.from_pylist([{name: row.get(name) for name in names} for row in rows]), out)
+    elif form == "csv" or out is not None:
+        _write_csv(rows, names, out)
+    else:
+        _print_found(rows)
+    if out is not None:
+        print(f"{len(rows)} candidates written to {out}")
+
+
+def _write_csv(rows: Sequence[dict[str, Any]], names: Sequence[str], out: Path | None) -> None:
+    import csv
+
+    from nascreen.tables import write_table
+
+    cells = [{name: "" if row.get(name) is None else str(row[name]) for name in names} for row in rows]
+    if out is not None:
+        write_table(out, list(names), cells)
+        return
+    writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(cells)
+
+
+def _print_found(rows: Sequence[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from nascreen.records import FIELD_NAMES, Sample, processing_line
+
+    has_probability = any("probability" in row for row in rows)
+    table = Table(title="at 25 °C, with 90 % intervals", title_justify="left")
+    headers = (
+        "#",
+        "formula",
+        "processing",
+        "σ / S cm⁻¹",
+        "Ea / eV",
+        "strength / MPa",
+        "disc / Ω cm²",
+        "USD/kg",
+        "domain",
+    )
+    for name in (*headers[:3], *(["P"] if has_probability else []), *headers[3:]):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        sample = Sample(**{k: v for k, v in row.items() if k in FIELD_NAMES and k not in _PREDICTED})
+        excess = row.get("sodium_excess_pct")
+        made = processing_line(sample) + (f"; {excess:g} % Na in excess" if excess else "")
+        table.add_row(
+            str(row["rank"]), str(row["formula"]), made,
+            *([f"{row['probability']:.0%}"] if has_probability else []),
+            f"{row['conductivity_s_cm']:.1e} ({row['conductivity_lo']:.0e}–{row['conductivity_hi']:.0e})",
+            f"{row['ea_ev']:.2f} ({row['ea_lo']:.2f}–{row['ea_hi']:.2f})",
+            f"{row['strength_mpa']:.0f} ({row['strength_lo']:.0f}–{row['strength_hi']:.0f})",
+            f"{row['resistance_ohm_cm2']:.0f}", "?" if "cost_usd_kg" not in row else f"{row['cost_usd_kg']:.0f}",
+            row["domain_note"] or "yes",
+        )  # fmt: skip
+    Console(width=None if sys.stdout.isatty() else 180).print(table)
+
+
+_PREDICTED = frozenset({"conductivity_s_cm", "ea_ev", "strength_mpa"})

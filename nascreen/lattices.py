@@ -34,8 +34,8 @@ from nascreen.records import Sample, check_sample
 
 Integers = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-Sampling = Literal["random", "grid", "sobol"]
-SAMPLINGS: tuple[Sampling, ...] = ("random", "grid", "sobol")
+Sampling = Literal["random", "grid", "sobol", "simple"]
+SAMPLINGS: tuple[Sampling, ...] = ("random", "grid", "sobol", "simple")
 
 FOLDER = Path(__file__).parent / "spaces"
 CHUNK = 16_384
@@ -636,6 +636,9 @@ class _Numbering:
         self.kind = np.array(kind_of, dtype=np.intp)
         self.ways = np.array(tables)
         self.first = np.concatenate(([0], np.cumsum(self.ways[self.kind, 0, site.n_steps, -1])))
+        n_species = (self.supports < len(site.species)).sum(axis=1)
+        last = np.flatnonzero(np.append(n_species[1:] != n_species[:-1], True))
+        self.strata = np.concatenate(([0], self.first[last + 1]))
         self.size = int(self.first[-1])
 
     def _ways(self, ranges: Sequence[tuple[int, int]]) -> Integers:
@@ -886,6 +889,18 @@ def _sobol_digits(sizes: Sequence[int], seed: int) -> Iterator[list[Integers]]:
         yield [np.minimum((points[:, i] * size).astype(np.int64), size - 1) for i, size in enumerate(sizes)]
 
 
+def _simple_digits(lattice: Lattice, seed: int) -> Iterator[list[Integers]]:
+    """Draw the number of species on each site evenly first, since most fillings are of as many as may be."""
+    rng = np.random.default_rng(seed)
+    while True:
+        digits = []
+        for numbering in _numberings(lattice):
+            stratum = rng.integers(0, len(numbering.strata) - 1, size=CHUNK)
+            first, after = numbering.strata[stratum], numbering.strata[stratum + 1]
+            digits.append(first + (rng.random(CHUNK) * (after - first)).astype(np.int64))
+        yield [*digits, rng.integers(0, len(lattice.routes), size=CHUNK)]
+
+
 def draw(lattice: Lattice, n: int, sampling: Sampling = "random", seed: int = 0) -> Iterator[Drawn]:
     """Yield candidates in chunks, each once, balanced exactly and checked against every rule.
 
@@ -893,7 +908,8 @@ def draw(lattice: Lattice, n: int, sampling: Sampling = "random", seed: int = 0)
         lattice: The space.
         n: How many in all; fewer come where rules and shared compositions leave fewer.
         sampling: ``random``, ``grid`` (evenly along the numbering, all of the space if `n` is its size) or
-            ``sobol`` (low discrepancy over sites and routes).
+            ``sobol`` (low discrepancy over sites and routes), or ``simple`` (random, with as many candidates of one
+            species on a site as of two or three).
         seed: Seed of the draw; the same arguments give the same candidates.
 
     Yields:
@@ -909,6 +925,7 @@ def draw(lattice: Lattice, n: int, sampling: Sampling = "random", seed: int = 0)
         "random": lambda: _random_digits(sizes, seed),
         "grid": lambda: _grid_digits(sizes, n, seed),
         "sobol": lambda: _sobol_digits(sizes, seed),
+        "simple": lambda: _simple_digits(lattice, seed),
     }[sampling]()
     seen, n_found, n_fruitless = _Seen(), 0, 0
     for digits in source:

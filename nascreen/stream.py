@@ -335,7 +335,7 @@ def screen(
         space: Name of a space, or a TOML file.
         n: How many candidates.
         out: Folder, which must not exist or be empty.
-        sampling: ``random``, ``grid`` or ``sobol``.
+        sampling: As `nascreen.lattices.draw` takes it.
         seed: Seed of the draw.
         prices: Prices of the elements; those shipped if None.
         on_progress: Called with the number of candidates done so far.

@@ -224,7 +224,7 @@ def test_the_wide_nasicon_holds_billions_of_candidates_and_every_metal_of_the_da
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_no_candidate_comes_twice_and_each_keeps_every_rule(name: str, sampling: Sampling) -> None:
     lattice = load_lattice(name)
-    drawn = everything(lattice, 20_000, sampling)
+    drawn = everything(lattice, 6000, sampling)
     check_drawn(lattice, drawn)
     columns = [
         (*row, lattice.routes[r])
@@ -232,7 +232,7 @@ def test_no_candidate_comes_twice_and_each_keeps_every_rule(name: str, sampling:
             (drawn.counts // np.gcd.reduce(drawn.counts, axis=1, keepdims=True)).tolist(), drawn.route, strict=True
         )
     ]
-    assert len(set(columns)) == len(drawn) == 20_000
+    assert len(set(columns)) == len(drawn) == 6000
 
 
 def test_compositions_that_two_fillings_share_come_once(tmp_path: Path) -> None:
@@ -261,6 +261,17 @@ def test_a_grid_is_even_along_the_numbering() -> None:
     share = np.bincount(everything(lattice, 5200, "grid").route, minlength=52)
     assert share.min() >= 95
     assert share.max() <= 105
+
+
+def test_simple_sampling_gives_as_many_candidates_of_few_metals_as_of_many() -> None:
+    lattice = load_lattice("nasicon-wide")
+    shares = {}
+    for sampling in ("random", "simple"):
+        metals = everything(lattice, 5000, sampling).steps[:, : len(lattice.sites[0].species)] > 0
+        shares[sampling] = np.bincount(metals.sum(axis=1), minlength=4)[1:] / 5000
+    assert shares["random"][2] > 0.9
+    assert shares["simple"].max() < 0.5
+    assert shares["simple"].min() > 0.1
 
 
 def test_candidates_come_in_chunks_of_bounded_size() -> None:
@@ -393,7 +404,7 @@ def test_a_space_whose_rules_leave_nothing_is_refused_when_drawn(tmp_path: Path)
     [
         ((0,), RangeError, "number of candidates is '0'; allowed is a whole number from 1"),
         ((10**9,), RangeError, r"holds at most [0-9,]+ candidates; got 1,000,000,000"),
-        ((5, "lattice"), InputError, "no sampling 'lattice'; allowed are random, grid, sobol"),
+        ((5, "lattice"), InputError, "no sampling 'lattice'; allowed are random, grid, sobol, simple"),
         ((5, "grid", -1), RangeError, "The seed is '-1'; allowed is a whole number from 0"),
     ],
     ids=["none", "too many", "sampling", "seed"],

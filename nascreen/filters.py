@@ -1,0 +1,285 @@
+"""Filters in the OPTIMADE grammar to SQL with bound values, on a fixed list of columns.
+
+The grammar is that of the `optimade` package (OPTIMADE 1.2, J. Chem. Phys. / Digital Discovery: M. L. Evans et al.,
+Digital Discovery 3, 1509 (2024), doi:10.1039/D4DD00039K). Of a person's text only numbers and texts reach the
+database, each as a bound value; names must stand in the list, so that a filter can neither read files nor run code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal, NoReturn
+
+from nascreen.chemistry import ATOMIC_NUMBER
+from nascreen.errors import InputError, MissingExtraError
+
+Kind = Literal["number", "text", "flag"]
+PREFIX = "_nascreen_"
+MOST_CHARACTERS = 2000
+MOST_NESTED = 40
+
+_SQL_OPERATORS = {"=": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+_TURNED = {"=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_KIND_NAMES = {
+    "number": "a number",
+    "text": 'a text in double quotation marks, such as "glass"',
+    "flag": "TRUE or FALSE",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FilterColumn:
+    """A column that a filter may name.
+
+    Attributes:
+        name: Its name, in lower case.
+        kind: ``number``, ``text`` or ``flag``.
+        description: What it is, with its unit.
+        may_be_missing: Whether it can be without a value; a comparison with what is missing does not hold.
+    """
+
+    name: str
+    kind: Kind
+    description: str
+    may_be_missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A filter as SQL.
+
+    Attributes:
+        sql: Condition with ``?`` for every value.
+        values: The values, in order.
+    """
+
+    sql: str
+    values: tuple[float | int | str | bool, ...]
+
+
+class FilterError(InputError):
+    """A filter cannot be used; the message shows where, with a caret under the place."""
+
+
+def _refuse(text: str, position: int, what: str) -> NoReturn:
+    position = max(0, min(position, len(text)))
+    start = max(0, position - 60)
+    shown = "".join(c if c.isprintable() else " " for c in text[start : position + 40])
+    dots = "..." if start else ""
+    raise FilterError(f"The filter {what}\n  {dots}{shown}\n  {' ' * (len(dots) + position - start)}^")
+
+
+@lru_cache(maxsize=1)
+def _parser() -> Any:  # noqa: ANN401
+    try:
+        from lark import Lark
+        from optimade.filterparser.lark_parser import AVAILABLE_PARSERS
+    except ImportError as error:
+        raise MissingExtraError("Filters need a parser; install it with: pip install nascreen[screen]") from error
+    path = AVAILABLE_PARSERS[max(AVAILABLE_PARSERS)]["default"]
+    # The package's own parser forgets the places of what it read, which the caret needs.
+    return Lark(path.read_text(encoding="utf-8"), maybe_placeholders=False, propagate_positions=True)
+
+
+_TERMINALS = {
+    "OPERATOR": "<, <=, >, >=, = or !=", "IDENTIFIER": "a column", "ESCAPED_STRING": "a text", "SIGNED_INT": "a number",
+    "SIGNED_FLOAT": "a number", "LPAR": "(", "RPAR": ")", "_AND": "AND", "_OR": "OR",
+}  # fmt: skip
+
+
+def _parse(text: str) -> Any:  # noqa: ANN401
+    if len(text) > MOST_CHARACTERS:
+        _refuse(text, MOST_CHARACTERS, f"has {len(text)} characters; at most {MOST_CHARACTERS} are read.")
+    depth = 0
+    for position, character in enumerate(re.sub(r'"(?:[^"\\]|\\.)*"', lambda m: "x" * len(m[0]), text)):
+        depth += (character == "(") - (character == ")")
+        if depth > MOST_NESTED:
+            _refuse(text, position, f"nests brackets deeper than {MOST_NESTED}.")
+    from lark.exceptions import UnexpectedInput
+
+    try:
+        return _parser().parse(text)
+    except UnexpectedInput as error:
+        place = getattr(error, "pos_in_stream", None)
+        place = len(text) if place is None or place < 0 else place
+        expected = getattr(error, "allowed", None) or getattr(error, "expected", None) or ()
+        names = sorted(
+            {_TERMINALS.get(str(name), str(name).strip("_")) for name in expected} - {"WS", "BY", "DOT", "COLON"}
+        )
+        hint = f"; expected {', '.join(names)}" if names else ""
+        _refuse(text, place, f"cannot be read at character {place + 1}{hint}.")
+
+
+class _Writer:
+    """Writes the tree of a filter as SQL."""
+
+    def __init__(self, text: str, columns: Mapping[str, FilterColumn], elements: Sequence[str]) -> None:
+        self.text, self.columns, self.elements = text, columns, elements
+        self.values: list[float | int | str | bool] = []
+
+    def write(self, tree: Any) -> str:  # noqa: ANN401
+        return str(getattr(self, f"_{tree.data}")(tree))
+
+    def _filter(self, tree: Any) -> str:  # noqa: ANN401
+        return " AND ".join(map(self.write, tree.children)) or "TRUE"
+
+    def _expression(self, tree: Any) -> str:  # noqa: ANN401
+        parts = [self.write(child) for child in tree.children if hasattr(child, "data")]
+        return parts[0] if len(parts) == 1 else f"({' OR '.join(parts)})"
+
+    def _expression_clause(self, tree: Any) -> str:  # noqa: ANN401
+        parts = [self.write(child) for child in tree.children if hasattr(child, "data")]
+        return parts[0] if len(parts) == 1 else f"({' AND '.join(parts)})"
+
+    def _expression_phrase(self, tree: Any) -> str:  # noqa: ANN401
+        *signs, inner = tree.children
+        sql = self.write(inner)
+        return f"(NOT {sql})" if signs else sql
+
+    def _comparison(self, tree: Any) -> str:  # noqa: ANN401
+        return self.write(tree.children[0])
+
+    def _constant_first_comparison(self, tree: Any) -> str:  # noqa: ANN401
+        constant, operator, other = tree.children
+        target = other.children[0]
+        if target.data != "property":
+            _refuse(self.text, other.meta.start_pos, "compares a value with a value; one side must be a column.")
+        return self._compared(target, _TURNED[str(operator)], constant.children[0])
+
+    def _property_first_comparison(self, tree: Any) -> str:  # noqa: ANN401
+        target, rhs = tree.children
+        handler = {
+            "value_op_rhs": self._value_op, "known_op_rhs": self._known_op, "fuzzy_string_op_rhs": self._fuzzy_op,
+            "set_op_rhs": self._set_op, "length_op_rhs": self._length_op,
+        }.get(str(rhs.data))  # fmt: skip
+        if handler is None:
+            _refuse(self.text, rhs.meta.start_pos, "uses a correlated list, for which there are no columns.")
+        return handler(target, rhs)
+
+    def _column(self, target: Any) -> FilterColumn:  # noqa: ANN401
+        written = ".".join(map(str, target.children))
+        name = written.removeprefix(PREFIX)
+        if name == "elements":
+            _refuse(
+                self.text, target.meta.start_pos, "compares elements; use elements HAS, HAS ALL, HAS ANY or HAS ONLY."
+            )
+        if name not in self.columns:
+            near = _nearest(name, self.columns)
+            known = ", ".join(c for c in self.columns if not c.startswith("amount_"))
+            meant = f" (did you mean {near}?)" if near else ""
+            _refuse(
+                self.text, target.meta.start_pos,
+                f"names {written}, which is no column{meant}; allowed are elements, {known}, and amount_ with an "
+                f"element in lower case.",
+            )  # fmt: skip
+        return self.columns[name]
+
+    def _bound(self, column: FilterColumn, value: Any) -> str:  # noqa: ANN401
+        value = value.children[0] if value.data == "value" else value
+        place = value.meta.start_pos
+        found = {"number": "number", "string": "text", "bool": "flag"}.get(str(value.data))
+        if value.data == "property":
+            other = self._column(value)
+            if (column.kind, other.kind) != ("number", "number"):
+                _refuse(self.text, place, "compares two columns that are not both numbers.")
+            return f'"{other.name}"'
+        if found != column.kind:
+            _refuse(self.text, place, f"compares {column.name} with something else than {_KIND_NAMES[column.kind]}.")
+        written = self.text[value.meta.start_pos : value.meta.end_pos]
+        if found == "number":
+            self.values.append(float(written))
+        elif found == "flag":
+            self.values.append(written == "TRUE")
+        else:
+            self.values.append(re.sub(r"\\(.)", r"\1", written[1:-1]))
+        return "?"
+
+    def _held(self, column: FilterColumn, sql: str) -> str:
+        return f"coalesce({sql}, FALSE)" if column.may_be_missing else f"({sql})"
+
+    def _compared(self, target: Any, operator: str, value: Any) -> str:  # noqa: ANN401
+        column = self._column(target)
+        if column.kind == "flag" and operator not in {"=", "!="}:
+            _refuse(self.text, target.meta.start_pos, f"orders {column.name}, which is TRUE or FALSE; use = or !=.")
+        return self._held(column, f'"{column.name}" {_SQL_OPERATORS[operator]} {self._bound(column, value)}')
+
+    def _value_op(self, target: Any, rhs: Any) -> str:  # noqa: ANN401
+        return self._compared(target, str(rhs.children[0]), rhs.children[1])
+
+    def _known_op(self, target: Any, rhs: Any) -> str:  # noqa: ANN401
+        return f'("{self._column(target).name}" IS {"NOT " if str(rhs.children[-1]) == "KNOWN" else ""}NULL)'
+
+    def _fuzzy_op(self, target: Any, rhs: Any) -> str:  # noqa: ANN401
+        column = self._column(target)
+        if column.kind != "text":
+            _refuse(self.text, target.meta.start_pos, f"searches in {column.name}, which is no text.")
+        function = {"CONTAINS": "contains", "STARTS": "starts_with", "ENDS": "suffix"}[str(rhs.children[0])]
+        return self._held(column, f'{function}("{column.name}", {self._bound(column, rhs.children[-1])})')
+
+    def _length_op(self, target: Any, rhs: Any) -> str:  # noqa: ANN401
+        self._require_elements(target)
+        operator = str(rhs.children[-2]) if str(rhs.children[-2]) in _SQL_OPERATORS else "="
+        self.values.append(int(rhs.children[-1].children[0]))
+        return f'("nelements" {_SQL_OPERATORS[operator]} ?)'
+
+    def _require_elements(self, target: Any) -> None:  # noqa: ANN401
+        if ".".join(map(str, target.children)).removeprefix(PREFIX) != "elements":
+            _refuse(self.text, target.meta.start_pos, "asks what a column HAS or its LENGTH; only elements is a list.")
+
+    def _set_op(self, target: Any, rhs: Any) -> str:  # noqa: ANN401
+        self._require_elements(target)
+        words = [str(child) for child in rhs.children if not hasattr(child, "data")]
+        if any(word in _SQL_OPERATORS for word in words):
+            _refuse(self.text, rhs.meta.start_pos, "orders elements; name them without an operator.")
+        quantity = words[-1]
+        last = rhs.children[-1]
+        symbols = [self._symbol(value) for value in (last.children if last.data == "value_list" else [last])]
+        if quantity == "ONLY":
+            absent = [f'"amount_{s.lower()}" = 0' for s in self.elements if s not in symbols]
+            return f"({' AND '.join(absent) or 'TRUE'})"
+        present = [f'"amount_{s.lower()}" > 0' if s in self.elements else "FALSE" for s in symbols]
+        return f"({(' OR ' if quantity == 'ANY' else ' AND ').join(present)})"
+
+    def _symbol(self, value: Any) -> str:  # noqa: ANN401
+        if not hasattr(value, "data"):
+            _refuse(self.text, value.start_pos, "orders elements; name them without an operator.")
+        written = self.text[value.meta.start_pos : value.meta.end_pos]
+        symbol = written.strip('"')
+        if not written.startswith('"') or symbol not in ATOMIC_NUMBER:
+            _refuse(self.text, value.meta.start_pos, 'names what is no element; write it such as "Sc".')
+        return symbol
+
+
+def _nearest(name: str, columns: Mapping[str, FilterColumn]) -> str:
+    import difflib
+
+    return next(iter(difflib.get_close_matches(name, columns, n=1, cutoff=0.6)), "")
+
+
+def read_filter(text: str, columns: Sequence[FilterColumn], elements: Sequence[str]) -> Condition:
+    """Read a filter.
+
+    Args:
+        text: Filter in the OPTIMADE grammar, such as ``elements HAS ALL "Na","Zr" AND conductivity_lo > 1e-4``.
+            Names may carry the prefix ``_nascreen_``. Nothing means no filter.
+        columns: What it may name; ``amount_`` columns and ``nelements`` must be among them.
+        elements: Elements that have an amount.
+
+    Returns:
+        A condition with bound values.
+
+    Raises:
+        FilterError: If it cannot be read, or names or compares what it may not; a caret stands under the place.
+        MissingExtraError: If the parser is not installed.
+
+    >>> read_filter("ea_ev < 0.3", [FilterColumn("ea_ev", "number", "Activation energy in eV")], [])
+    Condition(sql='("ea_ev" < ?)', values=(0.3,))
+    """
+    if not text.strip():
+        return Condition("TRUE", ())
+    writer = _Writer(text, {column.name: column for column in columns}, elements)
+    sql = writer.write(_parse(text))
+    return Condition(sql, tuple(writer.values))

@@ -1,0 +1,387 @@
+"""Ask scored candidates: filter, sort, vary, and show the few that come out.
+
+A screen's Parquet parts are read by DuckDB, which is locked to the folder of the screen. The same query serves
+Python, the command and the service.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nascreen.errors import InputError, MissingExtraError, RangeError, TableError, shown
+from nascreen.filters import Condition, FilterColumn, read_filter
+from nascreen.lattices import EXCESS, ROUTE_COLUMNS, TEXT_COLUMNS, Lattice, check_printed, formula_of, read_lattice
+from nascreen.records import COLUMN_BY_NAME
+from nascreen.stream import DOUBTS, RECORD, SPACE_COPY
+
+Array = NDArray[np.float64]
+
+HIGHER_IS_BETTER: dict[str, bool] = {
+    "conductivity_s_cm": True, "conductivity_lo": True, "conductivity_hi": True, "ea_ev": False, "ea_lo": False,
+    "ea_hi": False, "strength_mpa": True, "strength_lo": True, "strength_hi": True, "resistance_ohm_cm2": False,
+    "thinnest_um": False, "novelty": False, "cost_usd_kg": False, "hhi_production": False, "hhi_reserve": False,
+    "radius_mismatch": False, "probability": True,
+}  # fmt: skip
+"""What is better, for sorting best first; other columns go upwards."""
+
+NORMAL_90 = 1.6448536269514722
+"""Half width of a 90 % interval in standard deviations."""
+MOST_TOP = 100_000
+FIRST_LOOK = 2000
+MOST_PARETO = 4
+FORMATS = ("table", "csv", "json", "parquet")
+
+_TARGET = re.compile(r"\s*([a-z_]+)\s*(<=|>=|<|>)\s*([0-9.eE+-]+)\s*")
+_TARGETED = {
+    "conductivity_s_cm": ("log_sigma", "log_sigma_half", True),
+    "ea_ev": ("ea_ev", "ea_half", False),
+    "strength_mpa": ("log_strength", "strength_half", True),
+}
+_PARETO = re.compile(r"\s*pareto\(([^()]*)\)\s*")
+
+_DERIVED: tuple[tuple[str, str, str], ...] = (
+    ("conductivity_s_cm", "10 ** log_sigma::DOUBLE", "Conductivity at 25 °C in S/cm"),
+    ("conductivity_lo", "10 ** (log_sigma - log_sigma_half)::DOUBLE", "Its lower 90 % limit in S/cm"),
+    ("conductivity_hi", "10 ** (log_sigma + log_sigma_half)::DOUBLE", "Its upper 90 % limit in S/cm"),
+    ("ea_lo", "greatest(ea_ev - ea_half, 0)", "Lower 90 % limit of the activation energy in eV"),
+    ("ea_hi", "ea_ev + ea_half", "Upper 90 % limit of the activation energy in eV"),
+    ("strength_mpa", "10 ** log_strength::DOUBLE", "Strength in MPa"),
+    ("strength_lo", "10 ** (log_strength - strength_half)::DOUBLE", "Its lower 90 % limit in MPa"),
+    ("strength_hi", "10 ** (log_strength + strength_half)::DOUBLE", "Its upper 90 % limit in MPa"),
+    ("in_domain", "doubts = 0", "Whether the models have earned trust there"),
+)
+_KEPT: tuple[FilterColumn, ...] = (
+    FilterColumn("candidate", "number", "Number of the candidate in its screen"),
+    FilterColumn("family", "text", "Family of electrolytes"),
+    FilterColumn("ea_ev", "number", "Activation energy in eV"),
+    FilterColumn("thinnest_um", "number", "Thinnest self-supporting disc in µm"),
+    FilterColumn("resistance_ohm_cm2", "number", "Area-specific resistance of that disc at 25 °C in Ω cm²"),
+    FilterColumn("novelty", "number", "Distance in composition to the nearest measured sample, 0 to 1.41"),
+    FilterColumn("cost_usd_kg", "number", "Price of its elements in US dollars per kg", may_be_missing=True),
+    FilterColumn("hhi_production", "number", "Concentration of the production of its elements, 0 to 10,000"),
+    FilterColumn("hhi_reserve", "number", "Concentration of the reserves of its elements, 0 to 10,000"),
+    FilterColumn("gives_h2s", "flag", "Whether it gives off H2S with moisture"),
+    FilterColumn("is_hygroscopic", "flag", "Whether it takes up water from air"),
+    FilterColumn("is_toxic", "flag", "Whether it holds a toxic element"),
+    FilterColumn("radius_mismatch", "number", "Mean radius mismatch of dopants with the host", may_be_missing=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a query returns.
+
+    Attributes:
+        rows: Candidates, best first, each a mapping of column to value.
+        n_matching: Candidates that pass the filter.
+        n_all: Candidates of the screen.
+        record: The record of the screen.
+    """
+
+    rows: list[dict[str, Any]]
+    n_matching: int
+    n_all: int
+    record: dict[str, Any]
+
+
+class Screened:
+    """A folder that `nascreen.stream.screen` wrote, open for queries."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the folder.
+
+        Raises:
+            InputError: If it holds no finished screen.
+            MissingExtraError: If the database is not installed.
+        """
+        try:
+            import duckdb
+        except ImportError as error:
+            raise MissingExtraError("Queries need a database; install it with: pip install nascreen[screen]") from error
+        self.record = _record(folder)
+        self.lattice: Lattice = read_lattice(folder / SPACE_COPY)
+        if list(self.lattice.order) != self.record["elements"]:
+            raise InputError(f"The folder {shown(str(folder))} holds another space than its record; screen again.")
+        self.parts = sorted(str(path.resolve()) for path in folder.glob("part-*.parquet"))
+        if not self.parts:
+            raise InputError(f"The folder {shown(str(folder))} has lost its Parquet parts; screen again.")
+        self._database = duckdb.connect(":memory:")
+        # What the database may open is fixed before any query: this folder, and nothing else.
+        self._database.execute("SET allowed_directories = ?", [[str(folder.resolve())]])
+        self._database.execute("SET enable_external_access = false")
+        self._database.execute("SET lock_configuration = true")
+        self.columns = self._columns()
+
+    def _columns(self) -> list[FilterColumn]:
+        routes = [
+            FilterColumn(
+                name,
+                "text" if name in TEXT_COLUMNS else "number",
+                "Sodium weighed beyond the formula in %" if name == EXCESS else COLUMN_BY_NAME[name].description,
+                may_be_missing=True,
+            )
+            for name in (*ROUTE_COLUMNS, EXCESS)
+        ]
+        derived = [FilterColumn(n, "flag" if n == "in_domain" else "number", text) for n, _, text in _DERIVED]
+        amounts = [FilterColumn(f"amount_{s.lower()}", "number", f"{s} per formula unit") for s in self.lattice.order]
+        return [*_KEPT, *routes, *derived, FilterColumn("nelements", "number", "Number of elements"), *amounts]
+
+    def _source(self, targets: str) -> str:
+        amounts = [f'n_{s} / {self.lattice.scale}.0::DOUBLE AS "amount_{s.lower()}"' for s in self.lattice.order]
+        derived = [f"{sql} AS {name}" for name, sql, _ in _DERIVED]
+        files = ", ".join(f"'{part.replace(chr(39), chr(39) * 2)}'" for part in self.parts)
+        extra = ", ".join([*amounts, *derived, "bit_count(system) AS nelements", *filter(None, [targets])])
+        return f"(SELECT *, {extra} FROM read_parquet([{files}]))"  # noqa: S608 - nothing of a person's text
+
+    def query(
+        self,
+        text: str = "",
+        sort: str = "conductivity_lo",
+        top: int = 20,
+        *,
+        per_system: int | None = None,
+        targets: Sequence[str] = (),
+    ) -> Found:
+        """Return the best candidates that pass a filter.
+
+        Args:
+            text: Filter in the OPTIMADE grammar; nothing for all.
+            sort: A column, best first (``column:asc`` and ``column:desc`` force the direction), or
+                ``pareto(column, column)`` for the fronts of several. Equal values share a rank.
+            top: Most candidates returned.
+            per_system: Most candidates with the same elements; None for any number. Of one composition only the
+                best way of making is returned.
+            targets: Conditions such as ``conductivity_s_cm > 1e-3``, whose probability becomes the column
+                ``probability`` (the errors of different properties taken as independent).
+
+        Raises:
+            FilterError: If the filter cannot be used.
+            InputError: If a column or a target is unknown.
+            RangeError: If a number is out of range.
+        """
+        for what, number in (("candidates", top), ("candidates per system", per_system)):
+            if number is not None and not 1 <= number <= MOST_TOP:
+                raise RangeError(f"The number of {what} is {number}; allowed is 1 to {MOST_TOP:,}.")
+        probability = _probability(targets)
+        columns = [*self.columns, *([_PROBABILITY] if probability else [])]
+        condition = read_filter(text, columns, self.lattice.order)
+        source = self._source(probability)
+        names = _sort_columns(sort, columns)
+        limit = per_system or MOST_TOP
+        if len(names) > 1:
+            chosen = self._pareto(source, condition, names, top, limit)
+        else:
+            chosen = self._sorted(source, condition, names[0], top, limit)
+        n_matching = self._count(source, condition)
+        return Found(self._rows(source, chosen, probability), n_matching, self.record["n"], self.record)
+
+    def _execute(self, sql: str, values: Sequence[Any] = ()) -> Any:  # noqa: ANN401
+        return self._database.execute(sql, list(values))
+
+    def _count(self, source: str, condition: Condition) -> int:
+        sql = f"SELECT count(*) FROM {source} WHERE {condition.sql}"  # noqa: S608 - values are bound
+        return int(self._execute(sql, condition.values).fetchone()[0])
+
+    def _sorted(
+        self, source: str, condition: Condition, column: tuple[str, bool], top: int, limit: int
+    ) -> list[tuple[int, int]]:
+        name, is_down = column
+        n, found = max(FIRST_LOOK, 4 * top), []
+        while True:
+            sql = (
+                f'SELECT candidate, system, "{name}" FROM {source} WHERE {condition.sql} '  # noqa: S608 - values are bound
+                f'ORDER BY "{name}" {"DESC" if is_down else "ASC"} NULLS LAST, candidate LIMIT {n}'
+            )
+            arrays = self._execute(sql, condition.values).fetchnumpy()
+            found = self._varied(arrays["candidate"], arrays["system"], _plain(arrays[name]), top, limit)
+            if len(found) >= top or len(arrays["candidate"]) < n:
+                return found
+            n *= 20
+
+    def _varied(
+        self, candidates: NDArray[Any], systems: NDArray[Any], values: NDArray[Any], top: int, limit: int
+    ) -> list[tuple[int, int]]:
+        """Return (candidate, rank) of the first ones, one per composition and so many per system."""
+        compositions = self._compositions(candidates)
+        seen: set[bytes] = set()
+        per_system: dict[int, int] = {}
+        found: list[tuple[int, int]] = []
+        last: Any = None
+        for position, (candidate, system) in enumerate(zip(candidates, systems, strict=True)):
+            key = compositions[position].tobytes()
+            if key in seen or per_system.get(int(system), 0) >= limit:
+                continue
+            seen.add(key)
+            per_system[int(system)] = per_system.get(int(system), 0) + 1
+            is_tied = bool(found) and values[position] == last
+            found.append((int(candidate), found[-1][1] if is_tied else len(found) + 1))
+            last = values[position]
+            if len(found) == top:
+                break
+        return found
+
+    def _compositions(self, candidates: NDArray[Any]) -> NDArray[np.int64]:
+        counts = ", ".join(f"n_{s}" for s in self.lattice.order)
+        files = self._source("")
+        sql = f"SELECT candidate, {counts} FROM {files} WHERE candidate IN (SELECT unnest(?))"  # noqa: S608
+        arrays = self._execute(sql, [[int(c) for c in candidates]]).fetchnumpy()
+        order = np.argsort(arrays["candidate"])
+        table = np.column_stack([arrays[f"n_{s}"] for s in self.lattice.order]).astype(np.int64)[order]
+        table //= np.gcd.reduce(table, axis=1, keepdims=True) if len(table) else 1
+        return table[np.searchsorted(arrays["candidate"][order], candidates)]
+
+    def _pareto(
+        self, source: str, condition: Condition, columns: Sequence[tuple[str, bool]], top: int, limit: int
+    ) -> list[tuple[int, int]]:
+        names = ", ".join(f'"{name}"' for name, _ in columns)
+        sql = f"SELECT candidate, system, {names} FROM {source} WHERE {condition.sql}"  # noqa: S608 - values are bound
+        arrays = self._execute(sql, condition.values).fetchnumpy()
+        values = np.column_stack([_plain(arrays[n]).astype(np.float64) * (1 if d else -1) for n, d in columns])
+        known = np.flatnonzero(~np.isnan(values).any(axis=1))
+        found: list[tuple[int, int]] = []
+        front = 1
+        kept_system: dict[int, int] = {}
+        seen: set[bytes] = set()
+        while len(known) and len(found) < top:
+            here = pareto_front(values[known])
+            rows = known[here]
+            rows = rows[np.lexsort((arrays["candidate"][rows], -values[rows, 0]))]
+            compositions = self._compositions(arrays["candidate"][rows])
+            for row, composition in zip(rows, compositions, strict=True):
+                system = int(arrays["system"][row])
+                key = composition.tobytes()
+                if len(found) < top and key not in seen and kept_system.get(system, 0) < limit:
+                    seen.add(key)
+                    kept_system[system] = kept_system.get(system, 0) + 1
+                    found.append((int(arrays["candidate"][row]), front))
+            mask = np.ones(len(known), dtype=np.bool_)
+            mask[here] = False
+            known, front = known[mask], front + 1
+        return found
+
+    def _rows(self, source: str, chosen: Sequence[tuple[int, int]], probability: str) -> list[dict[str, Any]]:
+        names = [c.name for c in self.columns if not c.name.startswith("amount_")]
+        names += ["probability"] if probability else []
+        counts = [f"n_{s}" for s in self.lattice.order]
+        listed = ", ".join([*(f'"{n}"' for n in names), "doubts", *counts])
+        sql = f"SELECT {listed} FROM {source} WHERE candidate IN (SELECT unnest(?))"  # noqa: S608 - values are bound
+        cursor = self._execute(sql, [[candidate for candidate, _ in chosen]])
+        keys = [d[0] for d in cursor.description]
+        by_candidate = {row[0]: dict(zip(keys, row, strict=True)) for row in cursor.fetchall()}
+        return [self._row(by_candidate[candidate], rank, counts) for candidate, rank in chosen]
+
+    def _row(self, row: dict[str, Any], rank: int, counts: Sequence[str]) -> dict[str, Any]:
+        amounts = np.array([row.pop(name) for name in counts], dtype=np.int64)
+        formula = formula_of(self.lattice, amounts)
+        check_printed(self.lattice, amounts, formula)
+        doubts = row.pop("doubts")
+        values = {k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in row.items() if v not in (None, "")}
+        reasons = [text for i, text in enumerate(DOUBTS) if doubts >> i & 1]
+        return {"rank": rank, "formula": formula, **values, "domain_note": "; ".join(reasons)}
+
+
+_PROBABILITY = FilterColumn("probability", "number", "Probability that all targets are met")
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    path = folder / RECORD
+    if not path.is_file():
+        raise InputError(
+            f"The folder {shown(str(folder))} holds no finished screen (no {RECORD}); make one with: nascreen screen"
+        )
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return {**record, "n": int(record["n"]), "elements": list(record["elements"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TableError(
+            f"The record {shown(str(path))} cannot be read ({type(error).__name__}); screen again."
+        ) from error
+
+
+def _plain(values: Any) -> NDArray[Any]:  # noqa: ANN401
+    """Return what the database gave as a plain array, NaN where there is no value."""
+    if isinstance(values, np.ma.MaskedArray):
+        is_number = values.dtype.kind in "fiub"
+        return np.asarray(np.ma.filled(values.astype(np.float64), math.nan) if is_number else np.ma.filled(values, ""))
+    return np.asarray(values)
+
+
+def _sort_columns(sort: str, columns: Sequence[FilterColumn]) -> list[tuple[str, bool]]:
+    """Return the columns to sort by and whether each goes downwards."""
+    several = _PARETO.fullmatch(sort)
+    names = [part.strip() for part in several[1].split(",")] if several else [sort.strip()]
+    if several and not 2 <= len(names) <= MOST_PARETO:
+        raise InputError(f"The sort {shown(sort)} has {len(names)} columns; pareto(…) takes 2 to {MOST_PARETO}.")
+    known = {c.name: c for c in columns}
+    out = []
+    for written in names:
+        name, _, way = written.removeprefix("_nascreen_").partition(":")
+        if name not in known or way not in {"", "asc", "desc"}:
+            allowed = ", ".join(c for c in known if not c.startswith("amount_"))
+            raise InputError(
+                f"The sort names {shown(written)}; allowed are {allowed}, amount_ with an element in lower case, each "
+                "with :asc or :desc if wanted, or pareto(column, column)."
+            )
+        if several and known[name].kind != "number":
+            raise InputError(f"The sort names {shown(name)} in pareto(…), which is no number.")
+        out.append((name, way == "desc" if way else HIGHER_IS_BETTER.get(name, False)))
+    return out
+
+
+def _probability(targets: Sequence[str]) -> str:
+    """Return the probability of meeting all targets as a column in SQL.
+
+    The normal distribution function is that of Abramowitz and Stegun, 7.1.26, to 1.5e-7.
+    """
+    factors = []
+    for text in targets:
+        match = _TARGET.fullmatch(text)
+        try:
+            value = float(match[3]) if match else math.nan
+        except ValueError:
+            value = math.nan
+        if match is None or match[1] not in _TARGETED or not 0 < value < math.inf:
+            raise InputError(
+                f"The target {shown(text)} cannot be used; write one such as conductivity_s_cm > 1e-3, with one of "
+                f"{', '.join(_TARGETED)}."
+            )
+        mean, half, is_log = _TARGETED[match[1]]
+        sign = 1 if match[2].startswith(">") else -1
+        goal = math.log10(value) if is_log else value
+        z = f"({sign * NORMAL_90 / math.sqrt(2)!r} * ({mean} - ({goal!r})) / {half})::DOUBLE"
+        t = f"(1 / (1 + 0.3275911 * abs({z})))"
+        series = f"{t} * 1.061405429"
+        for coefficient in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
+            series = f"{t} * ({coefficient} + {series})"
+        factors.append(f"(0.5 * (1 + sign({z}) * (1 - {series} * exp(-{z} * {z}))))")
+    return f"{' * '.join(factors)} AS probability" if factors else ""
+
+
+def pareto_front(values: Array) -> NDArray[np.intp]:
+    """Return the places of the rows that no other row beats, higher being better; equal rows beat each other not.
+
+    Args:
+        values: Shape (n, k), without NaN.
+
+    >>> pareto_front(np.array([[1.0, 3.0], [2.0, 2.0], [1.0, 2.0], [3.0, 1.0]])).tolist()
+    [0, 1, 3]
+    """
+    left = np.lexsort(tuple(-values[:, j] for j in reversed(range(values.shape[1]))))
+    front: list[int] = []
+    while len(left):
+        best = left[0]
+        front.append(int(best))
+        here = values[left]
+        is_beaten = (here <= values[best]).all(axis=1) & (here < values[best]).any(axis=1)
+        is_beaten[0] = True
+        left = left[~is_beaten]
+    return np.array(sorted(front), dtype=np.intp)

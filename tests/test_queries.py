@@ -1,0 +1,276 @@
+"""Promises of the queries: what passes, in which order, how varied, and nothing but the screen can be read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import math
+import sys
+from collections import Counter
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from nascreen.chemistry import charge_balance, parse_formula
+from nascreen.cli import main
+from nascreen.errors import InputError, MissingExtraError, RangeError, TableError
+from nascreen.models import load_models
+from nascreen.queries import HIGHER_IS_BETTER, Found, Screened, pareto_front
+from nascreen.records import FIELD_NAMES, Sample
+from nascreen.stream import RECORD, screen
+
+N = 3000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("screens") / "composites"
+    screen("composites", N, out, "simple", 2)
+    return out
+
+
+@pytest.fixture(scope="module")
+def screened(folder: Path) -> Screened:
+    return Screened(folder)
+
+
+@pytest.fixture(scope="module")
+def everything(screened: Screened) -> Found:
+    return screened.query(sort="candidate", top=N)
+
+
+def values(found: Found, name: str) -> list[float]:
+    return [row[name] for row in found.rows]
+
+
+def test_every_composition_comes_once_with_its_amounts_and_predictions(everything: Found) -> None:
+    formulas = values(everything, "formula")
+    assert len(set(formulas)) == len(formulas)
+    assert everything.n_matching == everything.n_all == N
+    picked = everything.rows[:: len(everything.rows) // 20]
+    for row in picked:
+        assert charge_balance(parse_formula(row["formula"])).charge == 0.0
+        columns = {k: v for k, v in row.items() if k in FIELD_NAMES and k not in {"ea_ev", "strength_mpa"}}
+        columns.pop("conductivity_s_cm")
+        (p,) = load_models().predict([Sample(**columns)])
+        assert math.log10(row["conductivity_s_cm"]) == pytest.approx(math.log10(p.conductivity_s_cm), abs=0.02)
+        assert row["ea_ev"] == pytest.approx(p.ea_ev, rel=1e-3)
+        assert row["ea_lo"] == pytest.approx(p.ea_lo, rel=1e-3, abs=1e-3)
+        assert row["strength_hi"] == pytest.approx(p.strength_hi, rel=1e-3)
+        assert row["in_domain"] == p.in_domain == (row["domain_note"] == "")
+
+
+@pytest.mark.parametrize("column", [c for c in HIGHER_IS_BETTER if c != "probability"])
+def test_the_best_come_first(screened: Screened, column: str) -> None:
+    found = values(screened.query(sort=column, top=30), column)
+    assert found == sorted(found, reverse=HIGHER_IS_BETTER[column])
+    other = values(screened.query(sort=f"{column}:{'asc' if HIGHER_IS_BETTER[column] else 'desc'}", top=30), column)
+    assert other == sorted(other, reverse=not HIGHER_IS_BETTER[column])
+
+
+def test_a_filter_holds_for_every_row_and_counts_all_that_pass(screened: Screened, everything: Found) -> None:
+    text = 'NOT elements HAS "Sc" AND conductivity_lo > 1e-6 AND sinter_temp_c < 1100 '
+    text += 'AND second_phase_role = "sintering_aid"'
+    found = screened.query(text, top=N)
+    assert 0 < len(found.rows) <= found.n_matching < N
+    for row in found.rows:
+        assert "Sc" not in row["formula"]
+        assert row["conductivity_lo"] > 1e-6
+        assert row["sinter_temp_c"] < 1100
+        assert row["second_phase_role"] == "sintering_aid"
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_a_system_has_at_most_so_many_candidates(screened: Screened, limit: int) -> None:
+    found = screened.query(top=40, per_system=limit)
+    systems = Counter(frozenset(parse_formula(f).amounts) for f in values(found, "formula"))
+    assert max(systems.values()) == limit
+
+
+def test_equal_values_share_a_rank(screened: Screened) -> None:
+    found = screened.query(sort="strength_mpa", top=25)
+    pairs = list(itertools.pairwise(zip(values(found, "strength_mpa"), values(found, "rank"), strict=True)))
+    assert any(a == b for (a, _), (b, _) in pairs)
+    for i, ((a, rank_a), (b, rank_b)) in enumerate(pairs):
+        assert rank_b == (rank_a if a == b else i + 2)
+
+
+def test_the_probability_of_a_target_is_that_of_the_normal_distribution(screened: Screened) -> None:
+    from scipy.stats import norm
+
+    targets = ["conductivity_s_cm > 1e-4", "ea_ev < 0.35", "strength_mpa >= 60"]
+    found = screened.query(sort="probability", top=20, targets=targets)
+    probabilities = values(found, "probability")
+    assert probabilities == sorted(probabilities, reverse=True)
+    for row in found.rows:
+        sd = math.log10(row["conductivity_hi"] / row["conductivity_lo"]) / 2 / norm.ppf(0.95)
+        by_sigma = norm.cdf((math.log10(row["conductivity_s_cm"]) + 4) / sd)
+        by_ea = norm.cdf((0.35 - row["ea_ev"]) / ((row["ea_hi"] - row["ea_ev"]) / norm.ppf(0.95)))
+        sd = math.log10(row["strength_hi"] / row["strength_lo"]) / 2 / norm.ppf(0.95)
+        by_strength = norm.cdf((math.log10(row["strength_mpa"]) - math.log10(60)) / sd)
+        assert row["probability"] == pytest.approx(by_sigma * by_ea * by_strength, rel=2e-3)
+    assert screened.query("probability > 0.2", targets=targets[:1]).n_matching > 0
+
+
+def test_a_pareto_sort_returns_the_fronts_in_order(screened: Screened, everything: Found) -> None:
+    found = screened.query(sort="pareto(conductivity_lo, cost_usd_kg)", top=40)
+    ranks = values(found, "rank")
+    assert ranks == sorted(ranks)
+    first = [row for row in found.rows if row["rank"] == 1]
+    for row in first:
+        assert not any(
+            o["conductivity_lo"] > row["conductivity_lo"] and o["cost_usd_kg"] < row["cost_usd_kg"]
+            for o in everything.rows
+        )
+
+
+@given(arrays(np.float64, st.tuples(st.integers(1, 30), st.integers(2, 3)), elements=st.integers(0, 4).map(float)))
+def test_the_front_is_that_of_brute_force(rows: np.ndarray) -> None:
+    expected = [
+        i for i, a in enumerate(rows) if not any((b >= a).all() and (b > a).any() for b in rows)
+    ]  # fmt: skip
+    assert pareto_front(rows).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"sort": "colour"}, InputError, "The sort names 'colour'; allowed are candidate, family"),
+        ({"sort": "ea_ev:up"}, InputError, "The sort names 'ea_ev:up'"),
+        ({"sort": "probability"}, InputError, "The sort names 'probability'"),
+        ({"sort": "pareto(ea_ev)"}, InputError, r"has 1 columns; pareto\(…\) takes 2 to 4"),
+        ({"sort": "pareto(ea_ev, phase)"}, InputError, "names 'phase' in pareto"),
+        ({"targets": ["conductivity_s_cm ~ 3"]}, InputError, "The target 'conductivity_s_cm ~ 3' cannot be used"),
+        ({"targets": ["cost_usd_kg < 3"]}, InputError, "with one of conductivity_s_cm, ea_ev, strength_mpa"),
+        ({"targets": ["ea_ev < 1e-e"]}, InputError, "The target 'ea_ev < 1e-e' cannot be used"),
+        ({"top": 0}, RangeError, "number of candidates is 0; allowed is 1 to 100,000"),
+        ({"per_system": 0}, RangeError, "number of candidates per system is 0"),
+        ({"text": "ea_ev <"}, InputError, "The filter cannot be read at character 8"),
+    ],
+    ids=["sort", "way", "no target", "pareto of one", "pareto of text", "operator", "column", "number", "top", "system",
+         "filter"],
+)  # fmt: skip
+def test_a_query_that_cannot_be_is_refused_with_what_is_allowed(
+    screened: Screened, options: dict[str, object], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        screened.query(**options)  # type: ignore[arg-type]
+
+
+def test_the_database_reads_nothing_but_the_screen(screened: Screened, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.csv"
+    secret.write_text("a,b\n1,2\n", encoding="utf-8")
+    for sql in (f"SELECT * FROM read_csv('{secret}')", f"COPY (SELECT 1) TO '{tmp_path}/x.csv'", "INSTALL httpfs"):
+        with pytest.raises(duckdb.Error, match=r"disabled|[Pp]ermission"):
+            screened._database.execute(sql)
+    with pytest.raises(duckdb.Error, match="locked"):
+        screened._database.execute("SET enable_external_access = true")
+
+
+def test_a_folder_without_a_finished_screen_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"holds no finished screen \(no screen.json\); make one with: nascreen screen"
+    ):
+        Screened(tmp_path)
+    (tmp_path / RECORD).write_text("{}", encoding="utf-8")
+    with pytest.raises(TableError, match=r"The record .* cannot be read \(KeyError\); screen again"):
+        Screened(tmp_path)
+    (tmp_path / RECORD).write_bytes((folder / RECORD).read_bytes())
+    (tmp_path / "space.toml").write_bytes((folder / "space.toml").read_bytes())
+    with pytest.raises(InputError, match="has lost its Parquet parts; screen again"):
+        Screened(tmp_path)
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    (tmp_path / RECORD).write_text(json.dumps({**record, "elements": ["Na"]}), encoding="utf-8")
+    with pytest.raises(InputError, match="holds another space than its record; screen again"):
+        Screened(tmp_path)
+
+
+def test_without_the_database_it_is_said_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    with pytest.raises(MissingExtraError, match=r"pip install nascreen\[screen\]"):
+        Screened(folder)
+
+
+# ---------------------------------------------------------------- the command
+
+
+def command(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[object, str, str]:
+    monkeypatch.setattr(sys, "argv", ["nascreen", "rank", *arguments])
+    try:
+        main()
+        code: object = 0
+    except SystemExit as stopped:
+        code = stopped.code
+    return (code, *capsys.readouterr())
+
+
+def test_the_command_gives_the_same_candidates_in_every_format(
+    folder: Path,
+    screened: Screened,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = "ea_ev < 0.4"
+    expected = values(screened.query(text, "cost_usd_kg", 6, per_system=2), "formula")
+    asked = ["--in", str(folder), "--filter", text, "--sort", "cost_usd_kg", "--top", "6"]
+    code, printed, said = command([*asked, "--format", "json"], monkeypatch, capsys)
+    assert (code, [row["formula"] for row in json.loads(printed)]) == (0, expected)
+    assert "3,000 candidates pass; prices of 2013-09" in said
+    _, printed, _ = command([*asked, "--format", "csv"], monkeypatch, capsys)
+    assert [row["formula"] for row in csv.DictReader(io.StringIO(printed))] == expected
+    for form in ("csv", "json", "parquet"):
+        out = tmp_path / f"found.{form}"
+        code, printed, _ = command([*asked, "--format", form, "--out", str(out)], monkeypatch, capsys)
+        assert code == 0
+        assert f"6 candidates written to {out}" in printed
+    assert pq.read_table(tmp_path / "found.parquet")["formula"].to_pylist() == expected
+    with (tmp_path / "found.csv").open(encoding="utf-8-sig", newline="") as file:
+        assert [row["formula"] for row in csv.DictReader(file)] == expected
+    _, printed, _ = command([*asked, "--target", "conductivity_s_cm > 1e-4"], monkeypatch, capsys)
+    assert "USD/kg" in printed
+    assert "%" in printed
+
+
+def test_the_command_scores_a_space_by_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, printed, _ = command(
+        ["sulfides", "--n", "60", "--filter", 'elements HAS "Sb"', "--top", "3", "--format", "json"],
+        monkeypatch,
+        capsys,
+    )
+    assert code == 0
+    rows = json.loads(printed[printed.index("[\n") :])
+    assert 0 < len(rows) <= 3
+    assert all("Sb" in row["formula"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Give either a space or --in FOLDER"),
+        (["sulfides", "--in", "."], "Give either a space or --in FOLDER"),
+        (["nasicon", "--filter", "ea_ev < 1"], "nasicon is ranked whole; use a space of nascreen screen"),
+        (["sulfides", "--format", "pdf"], "There is no format 'pdf'; allowed are table, csv, json, parquet"),
+        (["sulfides", "--format", "parquet"], "Parquet needs a place"),
+        (["perovskites"], "allowed are nasicon, thioborate. Spaces that are screened are composites"),
+    ],
+    ids=["nothing", "both", "old space", "format", "no place", "unknown"],
+)
+def test_a_wrong_request_is_refused_before_any_work(
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, printed, said = command(arguments, monkeypatch, capsys)
+    assert (code, printed) == (2, "")
+    assert message in said
