@@ -11,7 +11,7 @@ import typer
 
 from nascreen import __version__
 from nascreen.cli_data import data_app
-from nascreen.cli_screen import rank_screened, recipe, screen
+from nascreen.cli_screen import plots, rank_screened, recipe, screen
 from nascreen.errors import InputError, NascreenError, RangeError, shown
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.command()(recipe)
 app.command()(screen)
+app.command()(plots)
 
 OUT = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
 SPACE = Annotated[str, typer.Argument(help="Candidate space: nasicon or thioborate.")]

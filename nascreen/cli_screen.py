@@ -216,3 +216,19 @@ def _print_found(rows: Sequence[dict[str, Any]]) -> None:
 
 
 _PREDICTED = frozenset({"conductivity_s_cm", "ea_ev", "strength_mpa"})
+
+
+def plots(
+    folder: Annotated[Path, typer.Option("--in", help="Folder that nascreen screen wrote.")],
+    out: Annotated[Path, typer.Option("--out", help="Page to be written.")] = Path("plots.html"),
+    vary: Annotated[str, typer.Option(help="Two species of one site for the map, such as P:Si.")] = "",
+    pareto: Annotated[str, typer.Option(help="Two columns.")] = "cost_usd_kg,conductivity_lo",
+    text: Annotated[str, typer.Option("--filter", help="Filter in the OPTIMADE grammar.")] = "",
+    sort: Annotated[str, typer.Option(help="How the best are chosen.")] = "conductivity_lo",
+    top: Annotated[int, typer.Option(help="How many of the best are drawn over temperature.")] = 6,
+) -> None:
+    """Draw a screen: conductivity over composition and firing, the Pareto front, the Arrhenius fan of the best."""
+    from nascreen.plots import write_plots
+
+    write_plots(folder, out, vary=vary, pareto=pareto, text=text, sort=sort, top=top)
+    print(f"Plots: {out.resolve()}")

@@ -48,15 +48,16 @@ _TARGETED = {
 }
 _PARETO = re.compile(r"\s*pareto\(([^()]*)\)\s*")
 
+_LOWER, _UPPER = "Lower 90 % limit of the conductivity in S/cm", "Upper 90 % limit of the conductivity in S/cm"
 _DERIVED: tuple[tuple[str, str, str], ...] = (
     ("conductivity_s_cm", "10 ** log_sigma::DOUBLE", "Conductivity at 25 °C in S/cm"),
-    ("conductivity_lo", "10 ** (log_sigma - log_sigma_half)::DOUBLE", "Its lower 90 % limit in S/cm"),
-    ("conductivity_hi", "10 ** (log_sigma + log_sigma_half)::DOUBLE", "Its upper 90 % limit in S/cm"),
+    ("conductivity_lo", "10 ** (log_sigma - log_sigma_half)::DOUBLE", _LOWER),
+    ("conductivity_hi", "10 ** (log_sigma + log_sigma_half)::DOUBLE", _UPPER),
     ("ea_lo", "greatest(ea_ev - ea_half, 0)", "Lower 90 % limit of the activation energy in eV"),
     ("ea_hi", "ea_ev + ea_half", "Upper 90 % limit of the activation energy in eV"),
     ("strength_mpa", "10 ** log_strength::DOUBLE", "Strength in MPa"),
-    ("strength_lo", "10 ** (log_strength - strength_half)::DOUBLE", "Its lower 90 % limit in MPa"),
-    ("strength_hi", "10 ** (log_strength + strength_half)::DOUBLE", "Its upper 90 % limit in MPa"),
+    ("strength_lo", "10 ** (log_strength - strength_half)::DOUBLE", "Lower 90 % limit of the strength in MPa"),
+    ("strength_hi", "10 ** (log_strength + strength_half)::DOUBLE", "Upper 90 % limit of the strength in MPa"),
     ("in_domain", "doubts = 0", "Whether the models have earned trust there"),
 )
 _KEPT: tuple[FilterColumn, ...] = (
