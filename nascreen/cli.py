@@ -133,11 +133,14 @@ def _range(p: Prediction) -> str:
 
 def _predict_table(source: Path, target: Path | None, *, strict: bool) -> None:
     from nascreen.models import load_models
-    from nascreen.tables import CHUNK, RESULT_COLUMNS, predict_cells, read_table, write_table
+    from nascreen.tables import CHUNK, RESULT_COLUMNS, open_table, predict_cells, write_table
 
     if target is None:
         raise InputError("A table of predictions needs a place: add --out FILE.csv")
-    header, rows = read_table(source)
+    table = open_table(source)
+    header, rows = table.header, table.rows
+    for notice in table.notices:
+        print(f"nascreen: {notice}", file=sys.stderr)
     models = load_models()
     if len(rows) > CHUNK:
         from nascreen.pipeline import progress_bar

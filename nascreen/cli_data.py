@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
+from nascreen.cli_lab import lab_app, print_own_sample
 from nascreen.errors import InputError, shown
 
 data_app = typer.Typer(
     help="The measured data: what there is, and single rows with their citation.", no_args_is_help=True
 )
+data_app.add_typer(lab_app)
 
 
 @data_app.command("stats")
@@ -45,6 +47,8 @@ def data_show(sample_id: Annotated[str, typer.Argument(help="Identifier of a row
                     if (value := getattr(sample, field)) not in ("", None):
                         print(f"  {field:28} {value} {COLUMN_BY_NAME[field].unit}".rstrip())
                 return
+    if print_own_sample(sample_id):
+        return
     raise InputError(f"No row has the identifier {shown(sample_id)}; they look like lit-0001, sciglass-…, li-0001.")
 
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from nascreen.errors import InputError, TableError, shown
 from nascreen.features import chemistry_of
 from nascreen.models import Models, Prediction, require_usable
-from nascreen.records import ALIASES, Sample, sample_from_cells
+from nascreen.records import ALIASES, COLUMN_BY_NAME, Sample, sample_from_cells
+from nascreen.spreadsheets import Limits, Sheet, read_sheet, with_decimal_points
+from nascreen.units import near_name
 
 CONDITION_COLUMNS: tuple[str, ...] = (
     "formula", "phase", "structure", "synthesis", "sinter_temp_c", "sinter_time_h", "heat_temp_c", "heat_time_h",
@@ -29,6 +32,7 @@ RESULT_COLUMNS: tuple[str, ...] = (
 MAX_BYTES = 50_000_000
 MAX_ROWS = 1_000_000
 MAX_COLUMNS = 256
+MAX_NAME = 200
 CHUNK = 1000
 
 
@@ -113,62 +117,78 @@ def _predict_chunk(rows: Sequence[Mapping[str, str]], models: Models, *, strict:
     ]
 
 
-def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """Read a CSV of samples.
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of samples as it was read.
+
+    Attributes:
+        header: Names of the columns; known ones in lower case.
+        rows: Column name to text.
+        notices: What people should know of the reading: separators, and columns that look like slips.
+    """
+
+    header: list[str]
+    rows: list[dict[str, str]]
+    notices: tuple[str, ...] = ()
+
+
+def open_table(path: Path, sheet_name: str | None = None) -> Table:
+    """Read a CSV or XLSX of samples.
 
     Args:
-        path: UTF-8 text (a byte-order mark is allowed), comma-separated, with a header that has ``formula``.
-
-    Returns:
-        The header and the rows.
+        path: A file as `nascreen.spreadsheets.read_sheet` reads it, with a header that has ``formula``.
+        sheet_name: Sheet of a workbook; the first if None.
 
     Raises:
-        TableError: If the file cannot be read as such; the message names the row.
+        TableError: If the file cannot be read as such; the message names the line.
     """
-    text = _text_of(path)
-    if "\0" in text:
-        raise TableError(f"The table {shown(path.name)} holds a NUL character; save it as 'CSV UTF-8'.")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        _check_header(path, header)
-        rows = []
-        for cells in reader:
-            if not cells:
-                continue
-            if len(cells) != len(header):
-                raise TableError(
-                    f"The table {shown(path.name)} has {len(cells)} cells in line {reader.line_num} "
-                    f"where the header has {len(header)}; correct that line."
-                )
-            rows.append(dict(zip(header, cells, strict=True)))
-    except csv.Error as error:
-        raise TableError(f"The table {shown(path.name)} cannot be read at line {reader.line_num}: {error}.") from error
-    if len(rows) > MAX_ROWS:
-        raise TableError(f"The table {shown(path.name)} has {len(rows)} rows; at most {MAX_ROWS} are read. Split it.")
-    return header, rows
+    limits = Limits(MAX_BYTES, MAX_ROWS, MAX_COLUMNS)
+    sheet = read_sheet(
+        path, limits, sheet_name=sheet_name, is_known=_is_known, is_date=lambda name: not _holds_numbers(name)
+    )
+    sheet = with_decimal_points(sheet, _holds_numbers)
+    header = [_plain_name(name) for name in sheet.header]
+    _check_header(sheet, header)
+    rows = [dict(zip(header, row.cells, strict=True)) for row in sheet.rows]
+    return Table(header, rows, (*sheet.notes, *_slips(path.name, header)))
 
 
-def _text_of(path: Path) -> str:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise TableError(f"The table {shown(path.name)} is larger than {MAX_BYTES // 10**6} MB; split it.")
-        return path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise TableError(f"The table {shown(str(path))} cannot be opened: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise TableError(f"The table {shown(path.name)} is not UTF-8 text; save it as 'CSV UTF-8'.") from error
+def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Return the header and the rows of `open_table`."""
+    table = open_table(path)
+    return table.header, table.rows
 
 
-def _check_header(path: Path, header: Sequence[str]) -> None:
-    if len(header) > MAX_COLUMNS:
-        raise TableError(f"The table {shown(path.name)} has {len(header)} columns; at most {MAX_COLUMNS} are read.")
+def _is_known(name: str) -> bool:
+    return _plain_name(name) in COLUMN_BY_NAME or name in ALIASES
+
+
+def _plain_name(name: str) -> str:
+    """Return the name of a known input whatever its capitals; any other name as it is."""
+    lower = name.lower()
+    return lower if ALIASES.get(lower, lower) in CONDITION_COLUMNS else name
+
+
+def _holds_numbers(name: str) -> bool:
+    column = COLUMN_BY_NAME.get(ALIASES.get(_plain_name(name), _plain_name(name)))
+    return column is not None and column.kind in ("number", "integer")
+
+
+def _check_header(sheet: Sheet, header: Sequence[str]) -> None:
     if "formula" not in header:
-        hint = " It looks semicolon-separated; save it with commas." if len(header) == 1 and ";" in header[0] else ""
-        raise TableError(f"The table {shown(path.name)} has no column 'formula'; its first line must name it.{hint}")
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise TableError(f"The table {shown(path.name)} has the column {shown(twice[0])} twice; keep one.")
+        what = f"The table {shown(sheet.file)} has no column 'formula'; its first line must name it."
+        near = next((name for name in header if 0 < len(name) <= MAX_NAME and near_name(name, ["formula"])), None)
+        raise TableError(what + (f" Did you mean {shown(near)}?" if near else ""))
+
+
+def _slips(file: str, header: Sequence[str]) -> Iterable[str]:
+    """Yield a sentence for each column that looks like an input but is not read."""
+    for name in header:
+        if name in COLUMN_BY_NAME or name in ALIASES or name in RESULT_COLUMNS or not 0 < len(name) <= MAX_NAME:
+            continue
+        near = near_name(name, CONDITION_COLUMNS)
+        if near and near not in header:
+            yield f"The column {shown(name)} of {shown(file)} is kept but not read; did you mean {near!r}?"
 
 
 def guarded_text(text: str) -> str:

@@ -19,10 +19,10 @@ from nascreen.datasets import data_folder, model_folder
 
 PACKAGE = Path(nascreen.__file__).parent
 ORDER = (
-    "errors", "chemistry", "elements", "physics", "records", "datasets", "schema", "loaders",
+    "errors", "chemistry", "elements", "physics", "records", "spreadsheets", "units", "datasets", "lab", "schema", "loaders",
     "gaussian", "features", "recipes", "models", "tables",
     "training", "export", "tracking", "spaces", "lattices", "array_features", "screening", "stream", "filters", "queries", "plots", "campaign", "wording", "figures", "report", "pipeline",
-    "cli_data", "cli_screen", "cli",
+    "cli_lab", "cli_data", "cli_screen", "cli",
 )  # fmt: skip
 EXCEPTED = "mlflow_model"
 """MLflow runs this file by its path; of the package only `tracking` names it."""
