@@ -40,6 +40,7 @@ class RunResult:
         facts: What was run, as name and value.
         neighbours: Measured samples near ranked candidates, beyond those that the batches name.
         data: Figures of the measured data.
+        data_counts: What the literature table holds, as `nascreen.overview.summary` counts it.
     """
 
     cv: CrossValidation
@@ -51,6 +52,7 @@ class RunResult:
     facts: Mapping[str, str]
     neighbours: Mapping[Sample, Sequence[Neighbour]] = field(default_factory=dict)
     data: Sequence[Figure] = ()
+    data_counts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def titles(self) -> list[str]:
@@ -240,7 +242,7 @@ def drawn(name: str, title: str, caption: str, traces: Sequence[Any], x: object,
     axis = {"gridcolor": "rgba(139,146,154,0.25)", "zeroline": False, "linecolor": OTHER_COLOUR, "automargin": True}
     layout = {
         "template": "none", "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "xaxis": axis,
-        "yaxis": axis, "margin": {"l": 60, "r": 12, "t": 12, "b": 50}, "hoverlabel": {"align": "left"},
+        "yaxis": axis, "margin": {"l": 60, "r": 12, "t": 34, "b": 50}, "hoverlabel": {"align": "left"},
         "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
     }  # fmt: skip
     figure = go.Figure(data=list(traces), layout=layout)

@@ -18,6 +18,7 @@ from nascreen.data_figures import data_figures, reviewed_samples
 from nascreen.datasets import data_hash, load_table, model_folder
 from nascreen.figures import RunResult
 from nascreen.models import load_models
+from nascreen.overview import summary
 from nascreen.records import name_of, processing_line
 from nascreen.report import write_report
 from nascreen.screening import Scored, measured_samples, nearest, rank, score
@@ -33,6 +34,7 @@ from nascreen.training import (
     score_table,
     training_rows,
 )
+from nascreen.verdicts import reviewed_table
 
 OBJECTIVES: Mapping[str, str] = {"nasicon": "resistance", "thioborate": "conductivity"}
 """NASICON discs trade conductivity against thickness; thioborate glasses are pressed, so conductivity decides."""
@@ -162,7 +164,7 @@ def run(out: Path, seed: int) -> Path:
         near = dict(zip(ranked, map(tuple, nearest(ranked, 3)), strict=True))
         result = RunResult(
             cv, scores, rankings, batches, measured_samples()[0], _binary_series(scored["thioborate"]), facts, near,
-            data_figures(reviewed_samples()),
+            data_figures(reviewed_samples()), summary(reviewed_table("literature")),
         )  # fmt: skip
         report = write_report(out, result)
         for name in ("report.html", "ranking.csv", "batch.csv", "scores.csv"):

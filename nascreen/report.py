@@ -6,10 +6,12 @@ import csv
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from nascreen.campaign import Suggestion
 from nascreen.errors import TableError, shown
 from nascreen.figures import N_RANKED_ON_PAGE, PROMOTED, Figure, RunResult, all_figures
+from nascreen.overview import PROPERTIES
 from nascreen.records import cells_from_sample, name_of, processing_line
 from nascreen.screening import REFERENCE_STRENGTH_MPA, REFERENCE_THICKNESS_UM, Neighbour, Scored
 from nascreen.tables import guarded_text
@@ -425,27 +427,48 @@ def _script_json(text: str) -> str:
     return text.replace("<", "\\u003c")
 
 
-def _data_section(figures: Sequence[Figure]) -> str:
-    if not figures:
-        return ""
+def _data_counts(counts: Mapping[str, Any]) -> str:
+    """Return the counts of a table by family, folded away."""
+    stated = {name: words for name, words in PROPERTIES.items() if counts["properties"].get(name)}
+    rows = [
+        [escape(word(name)), *(str(found[key]) for key in ("rows", "texts", *stated))]
+        for name, found in counts["families"].items()
+    ]
+    header = ["Family", "Rows", "Texts", *(escape(words.capitalize()) for words in stated.values())]
+    caption = f"{counts['rows']} rows of {counts['texts']} texts, and how many of them state a property"
+    table = _table(caption, header, rows, "Counts by family")
+    years = ", ".join(f"{name} {n}" for name, n in counts["decades"].items())
+    origins = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in counts["value_origin"].items())
     return (
-        '<h2 id="data">The data</h2><p>What the models learned from, as reviewed. Samples of the two founding papers '
-        f"are ringed.</p>{_drawn_figures(figures)}"
+        f"<details><summary>Counts by family, year and origin</summary>{table}<p>Year of publication: {escape(years)}."
+        f"</p><p>Origin of the values: {escape(origins)}.</p></details>"
     )
 
 
-def write_data_page(path: Path, figures: Sequence[Figure]) -> None:
+def _data_section(figures: Sequence[Figure], counts: Mapping[str, Any], level: int = 2) -> str:
+    if not figures:
+        return ""
+    return (
+        f'<h{level} id="data">The data</h{level}><p>What was measured: the literature table as reviewed, and the '
+        "sulfide glasses of SciGlass. Samples of the two founding papers are ringed in red. Point at a symbol to see "
+        f"what it is and where it was reported.</p>{_data_counts(counts) if counts else ''}{_drawn_figures(figures)}"
+    )
+
+
+def write_data_page(path: Path, figures: Sequence[Figure], counts: Mapping[str, Any] | None = None) -> None:
     """Write a page with figures of the measured data.
 
     Args:
         path: The HTML file; its folder is made if it is missing.
         figures: What `nascreen.data_figures.data_figures` returns.
+        counts: What `nascreen.overview.summary` returns for the literature table; None to leave it out.
 
     Raises:
         MissingExtraError: If plotly is not installed.
         TableError: If the file cannot be written.
     """
-    page = _whole_page("The data", f"<main>{_data_section(figures)}</main>", require("plotly.offline").get_plotlyjs())
+    main = f"<main>{_data_section(figures, counts or {}, level=1)}</main>"
+    page = _whole_page("The data", main, require("plotly.offline").get_plotlyjs())
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page, encoding="utf-8", newline="\n")
@@ -562,7 +585,7 @@ def _page(result: RunResult) -> str:
             _proposals(result),
             _rankings(result),
             _figures(all_figures(result)),
-            _data_section(result.data),
+            _data_section(result.data, result.data_counts),
             _certainty(result),
             _facts(result),
             "</main>",

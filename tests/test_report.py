@@ -17,11 +17,13 @@ import pytest
 from nascreen import report, wording
 from nascreen.campaign import Batch, Suggestion
 from nascreen.chemistry import modifier_fraction
+from nascreen.data_figures import data_figures
 from nascreen.datasets import load_table
 from nascreen.errors import MissingExtraError
 from nascreen.features import chemistry_of
 from nascreen.figures import RunResult
 from nascreen.models import Prediction, family_of_sample
+from nascreen.overview import summary
 from nascreen.records import Sample, citation, processing_line
 from nascreen.report import where_model_is_worse, write_report
 from nascreen.screening import Neighbour, Scored, measured_samples
@@ -248,6 +250,26 @@ def test_parts_stand_in_order(page: Page) -> None:
     places = [len(page.words) - page.words[::-1].index(heading) for heading in headings]
     assert places == sorted(places)
     assert [tag for tag, _ in page.tags if tag == "h1"] == ["h1"]
+
+
+def test_the_data_stands_in_the_page_with_its_counts(result: RunResult, tmp_path: Path) -> None:
+    measured = load_table("literature")
+    write_report(tmp_path, replace(result, data=data_figures(measured), data_counts=summary(measured)))
+    found = read_page(tmp_path)
+    assert "#data" in found.attributes("href")
+    assert {"data", "data-energy", "data-record"} <= set(found.attributes("id"))
+    assert len(set(found.attributes("id"))) == len(found.attributes("id"))
+    assert f"{len(measured)} rows of {len({s.paper_id for s in measured})} texts" in found.text
+    tags = [tag for tag, _ in found.tags]
+    assert tags.count("caption") == tags.count("table")
+    assert tags.count("figcaption") == tags.count("figure") == 11
+    words = [len(found.words) - found.words[::-1].index(w) for w in ("Figures", "The data", "How sure")]
+    assert words == sorted(words)
+
+
+def test_a_report_without_the_data_names_no_such_part(page: Page) -> None:
+    assert "#data" not in page.attributes("href")
+    assert "data" not in page.attributes("id")
 
 
 def test_citation_of_every_suggestion_is_in_the_page(page: Page, result: RunResult) -> None:
