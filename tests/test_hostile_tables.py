@@ -256,8 +256,9 @@ def test_a_hostile_file_cannot_break_the_reading_of_predictions_either(case: str
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_bytes_give_a_sheet_or_a_table_error(data: st.DataObject, tmp_path: Path) -> None:
-    seed = data.draw(st.sampled_from([GOOD.encode(), GOOD.encode("utf-16"), _book()]))
-    start = data.draw(st.integers(0, len(seed) - 1))
+    # A workbook holds the time at which it was made, so its bytes are no part of what is drawn.
+    seed = [GOOD.encode(), GOOD.encode("utf-16"), _book()][data.draw(st.integers(0, 2))]
+    start = data.draw(st.integers(0, 10_000)) % len(seed)
     noise = data.draw(st.binary(max_size=30))
     path = tmp_path / "noise.csv"
     path.write_bytes(seed[:start] + noise + seed[start + len(noise) :])
