@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -224,3 +225,19 @@ def test_the_command_shows_the_decision_about_a_row() -> None:
     verdict = next(v for v in load_verdicts() if v.verdict == "excluded")
     done = CliRunner().invoke(app, ["data", "show", verdict.subject])
     assert f"excluded: {verdict.reason}" in done.stdout
+
+
+def test_rows_that_are_no_names_are_refused() -> None:
+    done = CliRunner().invoke(app, ["data", "bib", "--ids", " , "])
+    assert isinstance(done.exception, InputError)
+    assert "There is no row in ' , '; give identifiers" in str(done.exception)
+
+
+def test_an_own_sample_is_shown_as_json_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NASCREEN_HOME", str(tmp_path / "home"))
+    table = tmp_path / "own.csv"
+    table.write_text("sample_id,formula,phase,conductivity_s_cm,meas_temp_c\nmine-1,Na3PS4,glass,1e-5,25\n", "utf-8")
+    added = CliRunner().invoke(app, ["data", "add", str(table)])
+    assert added.exit_code == 0, added.exception
+    shown = json.loads(CliRunner().invoke(app, ["data", "show", "mine-1", "--json"]).stdout)
+    assert (shown["formula"], shown["conductivity_s_cm"]) == ("Na3PS4", 1e-5)
