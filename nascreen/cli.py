@@ -313,15 +313,51 @@ def ranking_cells(position: int, scored: Scored) -> dict[str, str]:
 @app.command()
 def train(
     out: OUT = Path("results"),
-    n_seeds: Annotated[int, typer.Option("--seeds", help="Shuffles of the papers.")] = 3,
+    n_seeds: Annotated[
+        int | None, typer.Option("--seeds", help="Shuffles; 3 of the papers, 1 of the rows of a table.")
+    ] = None,
     promote: Annotated[bool, typer.Option("--promote", help="Replace the models that predictions use.")] = False,
+    table: Annotated[Path | None, typer.Option("--table", help="Learn from this CSV or CSV.gz instead.")] = None,
+    target: Annotated[str, typer.Option("--target", help="Column of the table to predict.")] = "",
+    formula: Annotated[str, typer.Option("--formula", help="Column of formulas; found by itself if left out.")] = "",
+    group: Annotated[str, typer.Option("--group", help="Column whose values stay together in every split.")] = "",
+    log: Annotated[bool, typer.Option("--log", help="Learn and score log10 of the target.")] = False,
+    folds: Annotated[str, typer.Option("--folds", help="Column whose values are the outer folds.")] = "",
+    n_folds: Annotated[int, typer.Option("--n-folds", help="Outer folds without such a column.")] = 5,
+    test_table: Annotated[
+        Path | None, typer.Option("--test-table", help="Learn from all of the table and predict this one.")
+    ] = None,
+    drop: Annotated[list[str] | None, typer.Option("--drop", help="Column to leave aside; may be repeated.")] = None,
+    skip_bad_rows: Annotated[
+        bool, typer.Option("--skip-bad-rows", help="Leave rows aside whose formula cannot be read.")
+    ] = False,
+    minutes: Annotated[float, typer.Option("--minutes", help="Time for a table.")] = 10.0,
+    quick: Annotated[bool, typer.Option("--quick", help="Spend at most a minute on a table.")] = False,
+    seed: SEED = 0,
 ) -> None:
-    """Cross-validate on papers left out, track in MLflow, and on request promote the models."""
-    from nascreen.pipeline import train as run_training
-
-    if n_seeds < 1:
+    """Cross-validate the built-in models on papers left out, or any table of your own; track in MLflow."""
+    if n_seeds is not None and n_seeds < 1:
         raise RangeError(f"The number of shuffles must be at least 1; got {n_seeds}.")
-    run_training(out, n_seeds, promote=promote)
+    if table is None:
+        for name, value in {"target": target, "formula": formula, "group": group, "log": log, "folds": folds,
+                            "test-table": test_table, "drop": drop, "skip-bad-rows": skip_bad_rows,
+                            "quick": quick}.items():  # fmt: skip
+            if value:
+                raise InputError(f"--{name} is for a table of your own; add --table FILE.csv, or leave it out.")
+        from nascreen.pipeline import train as run_training
+
+        run_training(out, n_seeds or 3, promote=promote)
+        return
+    if promote:
+        raise InputError("--promote is for the built-in models; leave it out with --table.")
+    if not target:
+        raise InputError("Which column is to be predicted? Add --target COLUMN.")
+    from nascreen.columns import Options, Request
+    from nascreen.tabular import print_report, train_on_table
+
+    request = Request(target, formula, group, folds, is_log=log, dropped=tuple(drop or ()), is_skipping=skip_bad_rows)
+    options = Options(minutes, is_quick=quick, n_folds=n_folds, n_repeats=n_seeds or 1, seed=seed, out=out)
+    print_report(train_on_table(table, request, options, test_table))
 
 
 @app.command()

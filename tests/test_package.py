@@ -21,7 +21,7 @@ PACKAGE = Path(nascreen.__file__).parent
 ORDER = (
     "errors", "chemistry", "elements", "physics", "records", "spreadsheets", "units", "datasets", "lab", "schema", "loaders",
     "gaussian", "features", "recipes", "models", "tables",
-    "training", "export", "tracking", "spaces", "lattices", "array_features", "screening", "stream", "filters", "queries", "plots", "campaign", "wording", "figures", "report", "pipeline",
+    "training", "export", "tracking", "descriptors", "learners", "columns", "tabular", "spaces", "lattices", "array_features", "screening", "stream", "filters", "queries", "plots", "campaign", "wording", "figures", "report", "pipeline",
     "cli_lab", "cli_data", "cli_screen", "cli",
 )  # fmt: skip
 EXCEPTED = "mlflow_model"
