@@ -345,6 +345,8 @@ def write_plots(
     _graph()
     from plotly.offline import get_plotlyjs
 
+    if not out.parent.is_dir() or out.is_dir():
+        raise InputError(f"The page {shown(str(out))} cannot be written there; give a file in a folder that exists.")
     screened, models = Screened(folder), load_models()
     columns = [name.strip() for name in pareto.split(",")]
     if len(columns) != 2:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,9 +42,13 @@ def test_every_space_has_a_series_of_its_own(name: str) -> None:
     assert len(series_of(load_lattice(name), default_series(load_lattice(name))).samples) > 3
 
 
-def test_measured_points_stand_at_their_own_composition_and_firing() -> None:
-    figure = sigma_map(load_lattice("nasicon-wide"), "P:Si", load_models())
-    heat, dots = figure.data
+@pytest.fixture(scope="module")
+def drawn_map() -> tuple[Any, Any]:
+    return tuple(sigma_map(load_lattice("nasicon-wide"), "P:Si", load_models()).data)
+
+
+def test_measured_points_stand_at_their_own_composition_and_firing(drawn_map: tuple[Any, Any]) -> None:
+    heat, dots = drawn_map
     assert len(dots.x) > 5
     for x, text in zip(dots.x, dots.text, strict=True):
         amounts = parse_formula(text.partition("<br>")[0]).amounts
@@ -51,11 +57,9 @@ def test_measured_points_stand_at_their_own_composition_and_firing() -> None:
     np.testing.assert_allclose(heat.zmax, np.max([*heat.z.ravel(), *dots.marker.color]))
 
 
-def test_the_map_is_what_the_models_predict() -> None:
-    from dataclasses import replace
-
+def test_the_map_is_what_the_models_predict(drawn_map: tuple[Any, Any]) -> None:
     lattice = load_lattice("nasicon-wide")
-    heat = sigma_map(lattice, "P:Si", load_models()).data[0]
+    heat, _ = drawn_map
     route = next(r.sample for r in lattice.routes if r.sample.phase == "crystalline")
     sample = replace(route, formula="Na3Zr2Si2PO12", sinter_temp_c=float(heat.y[10]))
     (p,) = load_models().predict([replace(sample, sinter_time_h=2.0)])
@@ -122,5 +126,5 @@ def test_a_wrong_request_for_plots_is_refused(
 
 
 def test_a_page_that_cannot_be_written_is_named(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"The page .* cannot be written"):
+    with pytest.raises(InputError, match=r"The page .* cannot be written there; give a file"):
         write_plots(folder, tmp_path / "nowhere" / "x.html")

@@ -27,7 +27,7 @@ from nascreen.queries import HIGHER_IS_BETTER, Found, Screened, pareto_front
 from nascreen.records import FIELD_NAMES, Sample
 from nascreen.stream import RECORD, screen
 
-N = 3000
+N = 1500
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +226,7 @@ def test_the_command_gives_the_same_candidates_in_every_format(
     asked = ["--in", str(folder), "--filter", text, "--sort", "cost_usd_kg", "--top", "6"]
     code, printed, said = command([*asked, "--format", "json"], monkeypatch, capsys)
     assert (code, [row["formula"] for row in json.loads(printed)]) == (0, expected)
-    assert "3,000 candidates pass; prices of 2013-09" in said
+    assert "1,500 candidates pass; prices of 2013-09" in said
     _, printed, _ = command([*asked, "--format", "csv"], monkeypatch, capsys)
     assert [row["formula"] for row in csv.DictReader(io.StringIO(printed))] == expected
     for form in ("csv", "json", "parquet"):

@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nascreen.cli import main
@@ -57,6 +57,7 @@ def test_what_goes_in_is_what_is_made_and_what_leaves_exactly(formula: str) -> N
     assert left_over(make_recipe(formula)) == {}
 
 
+@settings(max_examples=40)
 @given(
     silicon=st.fractions(0, 3, max_denominator=50), dopant=st.fractions(0, Fraction(1, 2), max_denominator=20),
 )  # fmt: skip
