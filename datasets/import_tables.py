@@ -21,9 +21,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nascreen.errors import InputError
+from nascreen.errors import InputError, TableError
 from nascreen.records import COLUMN_BY_NAME, COLUMNS, Sample, cells_from_sample, sample_from_cells
 from nascreen.schema import write_descriptors
+from nascreen.verdicts import read_verdicts, rematched, verdicts_text
 
 Row = dict[str, str]
 
@@ -305,6 +306,17 @@ def about_lithium() -> dict[str, Any]:
     }
 
 
+def keep_verdicts(tables: dict[str, list[Sample]]) -> None:
+    """Find the row of every reviewed decision again; a decision whose row is gone stops the import."""
+    path = HERE / "verdicts.csv"
+    try:
+        verdicts = rematched(read_verdicts(path), tables)
+    except TableError as error:
+        raise SystemExit(f"{path.name}: {error}") from error
+    path.write_text(verdicts_text(verdicts), encoding="utf-8", newline="\n")
+    print(f"verdicts: {len(verdicts)} decisions kept")
+
+
 def main(folder: Path) -> None:
     """Import the three tables from a folder of raw tables, and describe all tables anew."""
     literature = to_samples(folder / "literature.csv", literature_cells)
@@ -313,6 +325,7 @@ def main(folder: Path) -> None:
     write_table("glasses", glasses, GLASS_COLUMNS, about_glasses())
     lithium = with_joined_groups(to_samples(folder / "lithium_conductors.csv", lithium_cells))
     write_table("lithium", lithium, LITHIUM_COLUMNS, about_lithium())
+    keep_verdicts({"literature": literature, "glasses": glasses, "lithium": lithium})
     for path in write_descriptors(HERE):
         print(f"{path.name}: {path.stat().st_size // 1024} kB")
 
