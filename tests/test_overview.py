@@ -46,6 +46,7 @@ def test_coverage_is_the_share_of_the_rows_that_have_the_property() -> None:
     shares = coverage([A, B])
     assert shares["conductivity_s_cm"]["sinter_temp_c"] == 0.5
     assert shares["ea_ev"]["sinter_temp_c"] == 0.0
+    assert shares["ea_ev"]["phase"] == 1.0
     assert "strength_mpa" not in shares
 
 
@@ -82,7 +83,7 @@ def test_only_a_sodium_crystal_measured_at_room_temperature_sets_a_record(change
 
 
 def test_of_one_year_only_the_best_is_a_step() -> None:
-    worse = replace(B, sample_id="c", conductivity_s_cm=5e-4)
+    worse = replace(B, sample_id="aa", conductivity_s_cm=5e-4)
     assert [s.sample.sample_id for s in record_timeline([worse, A, B])] == ["a", "b"]
 
 
@@ -98,6 +99,7 @@ GLASS = replace(A, sample_id="g", formula="Na3BS3", phase="glass", sinter_temp_c
         ("na2s", GLASS, 0.75),
         ("na2s", replace(GLASS, phase="crystalline"), None),
         ("na2s", replace(GLASS, formula="Na2Si2O5"), None),
+        ("na2s", replace(GLASS, formula="Na2SiO2S"), None),
         ("density", replace(A, porosity_pct=12.0), 88.0),
         ("density", replace(A, porosity_pct=12.0, rel_density_pct=90.0), 90.0),
         ("density", A, None),
