@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -16,40 +18,196 @@ data_app.add_typer(lab_app)
 
 
 @data_app.command("stats")
-def data_stats() -> None:
+def data_stats(
+    table: Annotated[str, typer.Option("--table", help="Only this table, with every family.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
     """Verify every table against its record and count what is in it."""
-    from collections import Counter
-
     from nascreen.datasets import TABLE_NAMES, load_table, table_record
+    from nascreen.lab import lab_samples
+    from nascreen.overview import summary
 
-    for name in TABLE_NAMES:
-        samples = load_table(name)
-        record = table_record(name)
-        print(f"{name}: {len(samples)} rows, sha256 {record['sha256'][:12]} verified; {record['licence']}")
-        quantities = ("conductivity_s_cm", "ea_ev", "strength_mpa")
-        counts = ", ".join(f"{q} {sum(getattr(s, q) is not None for s in samples)}" for q in quantities)
-        print(f"  texts {len({s.paper_id for s in samples})}, groups {len({s.group_id for s in samples})}; {counts}")
-        families = Counter(s.family for s in samples).most_common(8)
-        print("  " + ", ".join(f"{family or 'unnamed'} {n}" for family, n in families))
+    if table and table not in TABLE_NAMES:
+        raise InputError(f"There is no table {shown(table)}; choose one of {', '.join(TABLE_NAMES)}.")
+    found: dict[str, dict[str, Any]] = {}
+    for name in [table] if table else TABLE_NAMES:
+        rows, record = load_table(name), table_record(name)
+        found[name] = {"licence": record["licence"], "sha256": record["sha256"], **summary(rows)}
+    own = lab_samples(include_failed=True)
+    if own and not table:
+        found["own results"] = summary(own)
+    if as_json:
+        import json
+
+        print(json.dumps(found, ensure_ascii=False, indent=1))
+        return
+    for name, counts in found.items():
+        terms = ", on this machine only"
+        if "sha256" in counts:
+            terms = f", sha256 {counts['sha256'][:12]} verified; {counts['licence']}"
+        print(f"{name}: {counts['rows']} rows{terms}")
+        _print_counts(counts, n_families=99 if table else 8)
+
+
+def _print_counts(counts: dict[str, Any], n_families: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from nascreen.overview import PROCESSING, PROPERTIES
+
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    properties = [name for name, n in counts["properties"].items() if n]
+    print(f"{counts['texts']} texts in {counts['groups']} groups")
+    families = Table()
+    for name in ("family", "rows", "texts", *(PROPERTIES[p] for p in properties)):
+        families.add_column(name, justify="left" if name == "family" else "right")
+    for family, n in list(counts["families"].items())[:n_families]:
+        families.add_row(family, *(str(n[key]) for key in ("rows", "texts", *properties)))
+    if len(counts["families"]) > n_families:
+        families.caption = f"and {len(counts['families']) - n_families} more families; name a table to see all"
+    families.add_section()
+    families.add_row(
+        "all", str(counts["rows"]), str(counts["texts"]), *(str(counts["properties"][p]) for p in properties)
+    )
+    console.print(families)
+    print("rows of a property that state how the sample was made and measured, in %")
+    made = Table()
+    columns = [c for c in PROCESSING if any(shares[c] for shares in counts["coverage"].values())]
+    for name in ("property", *(PROCESSING[c] for c in columns)):
+        made.add_column(name, justify="left" if name == "property" else "right", overflow="fold")
+    for name, shares in counts["coverage"].items():
+        made.add_row(PROPERTIES[name], *(f"{100 * shares[c]:.0f}" for c in columns))
+    console.print(made)
+    for title, key in (("origin", "value_origin"), ("phase", "phase"), ("year", "decades")):
+        print(f"{title}: " + ", ".join(f"{name} {n}" for name, n in counts[key].items()))
+    print()
 
 
 @data_app.command("show")
-def data_show(sample_id: Annotated[str, typer.Argument(help="Identifier of a row, such as lit-0001.")]) -> None:
-    """Print one row as a citation card."""
-    from nascreen.datasets import TABLE_NAMES, load_table
-    from nascreen.records import COLUMN_BY_NAME, FIELD_NAMES, citation
+def data_show(
+    sample_id: Annotated[str, typer.Argument(help="Identifier of a row, such as lit-0001.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the row as a JSON record.")] = False,
+) -> None:
+    """Print one row as a citation card, with the decisions about it."""
+    from nascreen.bibliography import card_lines
+    from nascreen.datasets import TABLE_NAMES, load_table, table_record
+    from nascreen.schema import json_from_sample
+    from nascreen.verdicts import load_verdicts
 
     for name in TABLE_NAMES:
-        for sample in load_table(name):
+        rows = load_table(name)
+        for sample in rows:
             if sample.sample_id == sample_id:
-                print(f"{sample.sample_id} in {name}: {citation(sample)}")
-                for field in FIELD_NAMES[1:]:
-                    if (value := getattr(sample, field)) not in ("", None):
-                        print(f"  {field:28} {value} {COLUMN_BY_NAME[field].unit}".rstrip())
+                if as_json:
+                    print(json_from_sample(sample))
+                    return
+                decisions = [
+                    f"decided            {v.verdict}{f' {v.column} to {v.value!r}' if v.column else ''}: {v.reason}"
+                    for v in load_verdicts()
+                    if v.table == name and v.subject == sample_id
+                ]
+                print("\n".join(card_lines(sample, name, str(table_record(name)["licence"]), rows, decisions)))
                 return
+    from nascreen.lab import lab_samples
+
+    own = next((s for s in lab_samples(include_failed=True) if s.sample_id == sample_id), None)
+    if own is not None and as_json:
+        print(json_from_sample(own))
+        return
     if print_own_sample(sample_id):
         return
     raise InputError(f"No row has the identifier {shown(sample_id)}; they look like lit-0001, sciglass-…, li-0001.")
+
+
+@data_app.command("bib")
+def data_bib(
+    table: Annotated[str, typer.Option("--table", help="literature, glasses or lithium.")] = "literature",
+    family: Annotated[str, typer.Option("--family", help="Only texts on this family.")] = "",
+    ids: Annotated[str, typer.Option("--ids", help="Only texts behind these rows, separated by commas.")] = "",
+    out: Annotated[Path | None, typer.Option("--out", help="File to write instead of printing.")] = None,
+) -> None:
+    """Write BibTeX for the texts behind the data."""
+    from nascreen.bibliography import bibtex, chosen_samples, write_bibtex
+    from nascreen.datasets import TABLE_NAMES, load_table
+
+    wanted = [name.strip() for name in ids.split(",") if name.strip()]
+    if ids and not wanted:
+        raise InputError(f"There is no row in {shown(ids)}; give identifiers such as lit-0001,lit-0002.")
+    text = bibtex(
+        chosen_samples(
+            {name: load_table(name) for name in (TABLE_NAMES if wanted else [table])}, family=family, sample_ids=wanted
+        )
+    )
+    if out is None:
+        print(text, end="")
+        return
+    write_bibtex(out, text)
+    print(f"{text.count(chr(10) + '@') + text.startswith('@')} texts written to {out}")
+
+
+@data_app.command("plots")
+def data_plots(
+    out: Annotated[Path, typer.Option("--out", help="Folder that gets data.html, or a file ending in .html.")] = Path(
+        "results"
+    ),
+) -> None:
+    """Draw the measured data: one page that needs no network."""
+    from nascreen.data_figures import data_figures, reviewed_samples
+    from nascreen.overview import summary
+    from nascreen.report import write_data_page
+    from nascreen.verdicts import reviewed_table
+
+    path = out if out.suffix.lower() == ".html" else out / "data.html"
+    write_data_page(path, data_figures(reviewed_samples()), summary(reviewed_table("literature")))
+    print(f"Figures: {path}")
+
+
+@data_app.command("check")
+def data_check(
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Also write the report as an HTML page to this file.")
+    ] = None,
+    check: Annotated[str, typer.Option("--check", help="Only this check.")] = "",
+    table: Annotated[str, typer.Option("--table", help="Only this table.")] = "",
+    full: Annotated[bool, typer.Option("--full", help="List every finding.")] = False,
+) -> None:
+    """Run the quality checks; ends with status 1 if a finding has no decision yet."""
+    from nascreen.datasets import TABLE_NAMES, load_table
+    from nascreen.quality import CHECKS, find_all
+    from nascreen.quality_report import check_html, check_text, judged, write_check
+    from nascreen.verdicts import load_verdicts, reviewed_table
+
+    for given, allowed in ((check, CHECKS), (table, TABLE_NAMES)):
+        if given and given not in allowed:
+            raise InputError(f"There is no {shown(given)} to look at; choose one of {', '.join(allowed)}.")
+    tables = {name: load_table(name) for name in ([table] if table else TABLE_NAMES)}
+    found = judged(find_all(tables, [check] if check else list(CHECKS)), load_verdicts())
+    print(check_text(found, tables, checks=[check] if check else list(CHECKS), is_full=full))
+    if out:
+        write_check(out, check_html(found, tables, reviewed_table("literature")))
+        print(f"Report: {out}")
+    if any(verdict is None for _, verdict in found):
+        raise typer.Exit(1)
+
+
+@data_app.command("founding")
+def data_founding() -> None:
+    """Print what follows from the two founding papers by their equations."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from nascreen.founding import derived_facts
+    from nascreen.verdicts import reviewed_table
+
+    shown_facts = Table(title="What follows from the two founding papers", title_justify="left")
+    for name in ("paper", "quantity", "follows", "equation", "measured"):
+        shown_facts.add_column(name, overflow="fold")
+    for fact in derived_facts(reviewed_table("literature")):
+        measured = "" if fact.measured is None else f"{fact.measured:.3g} {fact.unit}"
+        shown_facts.add_row(
+            fact.paper, fact.quantity, f"{fact.value:.3g} {fact.unit}".strip(), fact.equation, measured.strip()
+        )
+    Console(width=None if sys.stdout.isatty() else 160).print(shown_facts)
 
 
 @data_app.command("schema")
