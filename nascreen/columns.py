@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nascreen.chemistry import ATOMIC_NUMBER, format_formula
-from nascreen.descriptors import composition_blocks
+from nascreen.descriptors import composition_blocks, element_fractions
 from nascreen.errors import FormulaError, RangeError, TableError, shown
 from nascreen.features import chemistry_of, element_table
 from nascreen.gaussian import Array
@@ -242,6 +242,7 @@ class Roles:
         numbers: Columns of numbers.
         categories: Columns of few distinct texts.
         texts: Columns of many distinct texts.
+        parts: Columns that name an element or compound besides the formula, such as host and dopant.
     """
 
     formula: str
@@ -250,6 +251,7 @@ class Roles:
     numbers: tuple[str, ...]
     categories: tuple[str, ...]
     texts: tuple[str, ...]
+    parts: tuple[str, ...] = ()
 
     @property
     def has_composition(self) -> bool:
@@ -265,6 +267,14 @@ def _need(columns: Columns, name: str, what: str) -> None:
         hint = f" Did you mean {shown(near[0])}?" if near else ""
         names = ", ".join(shown(column) for column in list(columns)[:12])
         raise TableError(f"The {what} {shown(name)} is no column of the table; it has {names}.{hint}")
+
+
+def _need_all(columns: Columns, request: Request) -> None:
+    for name, what in (
+        (request.target, "target"), (request.formula, "formula column"), (request.group, "group column"),
+        (request.folds, "folds column"), *((name, "column to drop") for name in request.dropped),
+    ):  # fmt: skip
+        _need(columns, name, what)
 
 
 _UNIT = re.compile(r"[\s_]*[(\[]?(?:wt|at|mol|mass|w|a)?\.?[\s_]*(?:%|pct|percent|frac|fraction)?[)\]]?", re.IGNORECASE)
@@ -297,11 +307,7 @@ def find_roles(columns: Columns, request: Request, rows: Sequence[int], targets:
     Raises:
         TableError: If a named column is not there, or one gives the target away.
     """
-    for name, what in (
-        (request.target, "target"), (request.formula, "formula column"), (request.group, "group column"),
-        (request.folds, "folds column"), *((name, "column to drop") for name in request.dropped),
-    ):  # fmt: skip
-        _need(columns, name, what)
+    _need_all(columns, request)
     taken = {request.target, request.group, request.folds, *request.dropped}
     cells = {name: [values[i] for i in rows] for name, values in columns.items() if name not in taken}
     formula = request.formula or _formula_column(cells)
@@ -309,25 +315,34 @@ def find_roles(columns: Columns, request: Request, rows: Sequence[int], targets:
     notes = []
     if formula:
         notes.append(f"Compositions are read from the column {shown(formula)}.")
+        n_absent = sum(bool(_ABSENT.search(re.sub(r"\s+", "", cell))) for cell in cells.get(formula, []))
+        if n_absent:
+            notes.append(f"{n_absent} formulas name an element with the amount 0, which is read as absent.")
     elif elements:
         notes.append(f"Compositions are read from {len(elements)} element columns ({', '.join(elements)}).")
     else:
         notes.append("No column holds compositions; only the other columns are used.")
     is_weight = any(re.search(r"w(?:t|eight)|mass", name[2:], re.IGNORECASE) for name in elements.values())
+    parts: list[str] = []
     sorted_out: dict[str, list[str]] = {"number": [], "category": [], "text": []}
     for name, values in cells.items():
         if name == formula or (name in elements.values() and _is_constant_sum(cells, elements)):
             continue
         kind = kind_of(values)
+        if kind not in {"number", "counts the rows"} and _names_substances(values):
+            parts.append(name)
+            notes.append(f"The column {shown(name)} names substances; their mean elemental properties are used too.")
+            if kind != "category":
+                continue
         if kind in sorted_out:
             sorted_out[kind].append(name)
         else:
             notes.append(f"The column {shown(name)} is left aside: it {kind}.")
     _refuse_leaks(cells, sorted_out["number"], targets)
     numbers, categories, texts = (tuple(found) for found in sorted_out.values())
-    if not (formula or elements or numbers or categories or texts):
+    if not (formula or elements or numbers or categories or texts or parts):
         raise TableError("No column of the table can be learned from; give formulas, element amounts or other columns.")
-    return Roles(formula, elements, is_weight, numbers, categories, texts), notes
+    return Roles(formula, elements, is_weight, numbers, categories, texts, tuple(parts)), notes
 
 
 def _reads_as_formula(cell: str) -> bool:
@@ -338,8 +353,16 @@ def _reads_as_formula(cell: str) -> bool:
     return True
 
 
+_ABSENT = re.compile(r"[A-Z][a-z]?0+(?:\.0*)?(?![0-9.])")
+
+
 def _plain_formula(cell: str) -> str:
-    return re.sub(r"\s+", "", cell)
+    """Return a formula without blanks and without elements written with the amount 0.
+
+    >>> _plain_formula("Al0 Co1.0 Fe10 Ni0.05")
+    'Co1.0Fe10Ni0.05'
+    """
+    return _ABSENT.sub("", re.sub(r"\s+", "", cell))
 
 
 def _formula_column(cells: Columns) -> str:
@@ -347,7 +370,9 @@ def _formula_column(cells: Columns) -> str:
     by_lower = {name.lower(): name for name in cells}
     for name in FORMULA_NAMES:
         if name in by_lower:
-            return by_lower[name]
+            known = [cell for cell in cells[by_lower[name]] if not is_missing(cell)]
+            if sum(map(_reads_as_formula, known)) >= 0.5 * len(known):
+                return by_lower[name]
     for name, values in cells.items():
         known = [cell for cell in values[:300] if not is_missing(cell)]
         distinct = set(known)
@@ -357,6 +382,22 @@ def _formula_column(cells: Columns) -> str:
             if len(read) >= 0.95 * len(known) and len(several) >= 0.5 * len(known):
                 return name
     return ""
+
+
+def _names_substances(cells: Sequence[str]) -> bool:
+    """Return whether a column holds elements or compounds, more than a few of them."""
+    distinct = {cell for cell in cells if not is_missing(cell)}
+    return len(distinct) >= 4 and all(map(_reads_as_formula, distinct))
+
+
+def _mean_properties(cells: Sequence[str]) -> Array:
+    """Return the mean Magpie properties of the substance in each cell, shape (n, 22); NaN where it is not known."""
+    properties = element_table().magpie
+    out = np.full((len(cells), properties.shape[1]), np.nan)
+    for row, cell in zip(out, cells, strict=True):
+        if not is_missing(cell) and _reads_as_formula(cell):
+            row[:] = element_fractions([_plain_formula(cell)])[0] @ properties
+    return out
 
 
 def _element_columns(cells: Columns) -> dict[str, str]:
@@ -432,7 +473,7 @@ class Features:
 
     Attributes:
         composition: Blocks of `nascreen.descriptors`; empty without compositions.
-        numbers: Numeric columns, shape (n, k), NaN where not known.
+        numbers: Numeric columns and properties of named substances, shape (n, k), NaN where not known.
         categories: Cells of each column of categories.
         texts: Cells of each column of texts.
     """
@@ -504,7 +545,9 @@ def features_of(columns: Columns, roles: Roles, formulas: Mapping[int, str]) -> 
     numbers = np.array([[number_in(cell) for cell in cells(name)] for name in roles.numbers], dtype=np.float64)
     return Features(
         composition_blocks(list(formulas.values())) if roles.has_composition else {},
-        numbers.reshape(len(roles.numbers), len(rows)).T,
+        np.hstack(
+            [numbers.reshape(len(roles.numbers), len(rows)).T, *(_mean_properties(cells(name)) for name in roles.parts)]
+        ),
         [cells(name) for name in roles.categories],
         [cells(name) for name in roles.texts],
     )

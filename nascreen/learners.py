@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +31,7 @@ Predictor = Callable[[Blocks], Array]
 Settings = Mapping[str, float | str]
 
 N_THREADS = min(2, os.cpu_count() or 1)
+N_PARTS = 2
 CLIP = 5.0
 """Standard deviations beyond which a standardised value is cut: distances must not hang on one column."""
 
@@ -222,18 +224,25 @@ def _forest(kind: str, task: Task) -> Predictor:
     """
     ensemble = require("sklearn.ensemble")
     x, apply = _dense(task.blocks, task.names)
-    model = getattr(ensemble, kind)(
-        n_estimators=int(task.number("trees", _n_trees(len(x)))),
-        max_features=task.number("max_features", 0.33),
-        min_samples_leaf=int(task.number("min_samples_leaf", 1)),
-        n_jobs=N_THREADS,
-        random_state=task.seed,
-    )
-    model.fit(x.astype(np.float32), task.targets)
+    n_trees = int(task.number("trees", _n_trees(len(x))))
+    single = x.astype(np.float32)
+
+    def grow(part: int) -> list[Any]:
+        model = getattr(ensemble, kind)(
+            n_estimators=(n_trees + part) // N_PARTS,
+            max_features=task.number("max_features", 0.33),
+            min_samples_leaf=int(task.number("min_samples_leaf", 1)),
+            random_state=N_PARTS * task.seed + part,
+        )
+        return list(model.fit(single, task.targets).estimators_)
+
+    # Always in two parts, so that the trees do not depend on how many processors there are.
+    with ThreadPoolExecutor(N_THREADS) as pool:
+        trees = [tree for part in pool.map(grow, range(N_PARTS)) for tree in part]
 
     def predict(new: Blocks) -> Array:
         values = apply(new).astype(np.float32)
-        by_tree = np.sort([tree.predict(values, check_input=False) for tree in model.estimators_], axis=0)
+        by_tree = np.sort([tree.predict(values, check_input=False) for tree in trees], axis=0)
         quarter = len(by_tree) // 4
         return np.column_stack(
             [by_tree.mean(axis=0), by_tree[quarter:-quarter].mean(axis=0), np.median(by_tree, axis=0)]

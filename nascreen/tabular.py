@@ -44,6 +44,7 @@ from nascreen.gaussian import Array
 from nascreen.learners import (
     LEARNERS,
     BlockDistances,
+    Boosted,
     Candidate,
     CrossFitted,
     Fit,
@@ -66,6 +67,11 @@ LEAST_REFITTED = 1000
 """Training rows from which members are fitted once more on all; with fewer, the mean over inner folds is steadier."""
 LEAST_WEIGHT = 0.02
 BASELINE_TREES = 100
+UNTUNED: Mapping[str, float | str] = {
+    "objective": "reg:squarederror", "max_depth": 6, "learning_rate": 0.3, "subsample": 1.0, "colsample_bytree": 1.0,
+    "rounds": 100,
+}  # fmt: skip
+"""What xgboost does if nothing is said."""
 DATABASE = "optuna.db"
 
 
@@ -505,7 +511,7 @@ def _disagreement(predictions: Array, weights: Array) -> Array:
 
 
 def baselines(training: Training, new: Mapping[str, Array]) -> dict[str, Array]:
-    """Predict new rows by the median, the nearest row, and the field's default: a random forest on Magpie columns."""
+    """Predict new rows by the median, the nearest row, untuned boosting, and the field's default, Magpie and forest."""
     targets = training.targets
     center = float(targets.mean() if training.prepared.is_binary else np.median(targets))
     n_new = len(next(iter(new.values())))
@@ -516,9 +522,11 @@ def baselines(training: Training, new: Mapping[str, Array]) -> dict[str, Array]:
     seen = tuple(name for name in ("magpie", "table") if name in training.blocks)
     settings = {"max_features": 1.0, "trees": BASELINE_TREES}
     forest = LEARNERS["random forest"].fit(Task(training.blocks, targets, seen, settings, training.seed))
+    boosted = Boosted(Task(training.blocks, targets, seen, UNTUNED, training.seed))
     title = "Magpie and random forest" if "magpie" in seen else "random forest"
     return {
         title: forest(new)[:, 0],
+        "untuned xgboost": boosted(new)[:, 0],
         "nearest neighbour": targets[distance.argmin(axis=1)],
         "mean" if training.prepared.is_binary else "median": np.full(n_new, center),
     }
@@ -689,7 +697,7 @@ class OtherRows:
 
 def _other_rows(prepared: Prepared, columns: Columns) -> OtherRows:
     roles, request = prepared.roles, prepared.request
-    wanted = [*filter(None, [roles.formula]), *roles.numbers, *roles.categories, *roles.texts]
+    wanted = [*filter(None, [roles.formula]), *roles.numbers, *roles.categories, *roles.texts, *roles.parts]
     missing = [name for name in wanted if name not in columns]
     if missing:
         raise TableError(

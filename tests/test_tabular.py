@@ -194,6 +194,21 @@ def test_the_column_of_formulas_is_found(name: str) -> None:
     assert ready(table).roles.formula == name
 
 
+def test_an_element_of_amount_zero_is_absent_and_said() -> None:
+    table = alloys()
+    table["formula"][0] = "Fe0.7 Ni0.3 Al0"
+    prepared = ready(table)
+    assert prepared.features.composition["fraction"][0, 12] == 0
+    assert "1 formulas name an element with the amount 0" in " ".join(prepared.notes)
+
+
+def test_a_column_called_composition_that_holds_words_is_text() -> None:
+    table = alloys()
+    table["composition"] = ["rich in iron" if i % 2 else "nickel rich alloy" for i in range(60)]
+    del table["formula"]
+    assert not ready(table).roles.has_composition
+
+
 def test_element_columns_are_a_composition() -> None:
     table = {"Fe (wt%)": ["60", "70"] * 20, "C_wt": ["", "1"] * 20, "Cr": ["40", "29"] * 20,
              "y": list(range(40)), "batch": list(range(40))}  # fmt: skip
@@ -201,6 +216,16 @@ def test_element_columns_are_a_composition() -> None:
     assert list(prepared.roles.elements) == ["Fe", "C", "Cr"]
     by_weight = prepared.features.composition["fraction"][0, [25, 23]]
     assert by_weight == pytest.approx(np.array([60 / 55.845, 40 / 51.996]) / (60 / 55.845 + 40 / 51.996), rel=1e-3)
+
+
+def test_columns_that_name_substances_are_described_by_their_elements() -> None:
+    pairs = [(host, guest) for host in ("Ag", "Al", "Cu", "Ni", "Pd", "Mg") for guest in ("Fe", "Co", "Zn", "Ti", "V")]
+    table = {"host": [a for a, _ in pairs], "solute": [b for _, b in pairs],
+             "y": [float(len(a) * 3 + ord(b[0]) % 7 + i % 2) for i, (a, b) in enumerate(pairs)]}  # fmt: skip
+    prepared = ready(table, "y")
+    assert prepared.roles.parts == ("host", "solute")
+    number_of_silver = prepared.features.numbers[0, 0]
+    assert number_of_silver == 47
 
 
 def test_a_table_without_compositions_is_learned_from_too() -> None:
@@ -440,7 +465,14 @@ def test_every_row_is_predicted_once_with_an_interval_and_beats_the_median(fitte
     assert all(row.lo <= row.predicted <= row.hi for row in fitted.rows)
     errors = {score.model: score.mae for score in fitted.summary}
     assert errors["nascreen"] < 0.7 * errors["median"]
-    assert {"nascreen", "best single learner", "Magpie and random forest", "nearest neighbour", "median"} == set(errors)
+    assert {
+        "nascreen",
+        "best single learner",
+        "Magpie and random forest",
+        "untuned xgboost",
+        "nearest neighbour",
+        "median",
+    } == set(errors)
     assert 0.6 <= fitted.coverage <= 1
 
 
