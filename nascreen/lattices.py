@@ -30,6 +30,7 @@ from nascreen.chemistry import (
     parse_formula,
 )
 from nascreen.errors import InputError, NascreenError, RangeError, TableError, shown
+from nascreen.recipes import balance
 from nascreen.records import Sample, check_sample
 
 Integers = NDArray[np.int64]
@@ -976,6 +977,66 @@ def check_printed(lattice: Lattice, counts: Integers, formula: str) -> None:
             f"The formula {shown(formula)} of the space {lattice.name} is not the composition that was drawn; "
             "use steps that six decimals can print."
         )
+
+
+def drawn_from(lattice: Lattice, sample: Sample) -> Drawn:
+    """Return the candidate that a sample is, as the steps of its species and its route.
+
+    The amounts of the species, and the scale of the formula, follow from the amounts of the elements and the
+    occupancy of the sites, exactly.
+
+    Raises:
+        FormulaError: If the formula cannot be read.
+        InputError: If it is no composition of the space: other elements, amounts between steps, another way of
+            making, or an element on several sites whose shares cannot be told.
+    """
+    amounts = parse_formula(sample.formula).amounts
+    refused = f"{shown(sample.formula)} is no candidate of the space {lattice.name}"
+    if amounts.keys() - set(lattice.order):
+        raise InputError(f"{refused}: its elements are {', '.join(lattice.order)}.")
+    made = [i for i, route in enumerate(lattice.routes) if _is_made_by(route.sample, sample)]
+    if not made:
+        raise InputError(f"{refused}: no route of the space makes it in this way.")
+    placed = [(i, site, s) for i, site in enumerate(lattice.sites) for s in site.species]
+    is_open = [s.atoms.keys() <= amounts.keys() and (bool(s.atoms) or s.highest > 0) for _, _, s in placed]
+    columns = [{**s.atoms, f"site {i}": Fraction(1)} for (i, _, s), used in zip(placed, is_open, strict=True) if used]
+    columns += [{lattice.mobile: Fraction(1)}] if lattice.mobile in amounts else []
+    columns.append({symbol: -n for symbol, n in amounts.items()})
+    occupancy = {f"site {i}": site.step * site.n_steps for i, site in enumerate(lattice.sites)}
+    try:
+        solution = iter(balance(columns, occupancy))
+    except InputError as error:
+        is_open_question = "not determined" in str(error)
+        why = (
+            "which species it holds cannot be told" if is_open_question else "no filling of its sites has these amounts"
+        )
+        raise InputError(f"{refused}: {why}.") from error
+    filled = [next(solution) if used else Fraction(0) for used in is_open]
+    steps = [n / site.step for n, (_, site, _) in zip(filled, placed, strict=True)]
+    if any(n.denominator != 1 for n in steps):
+        raise InputError(f"{refused}: its amounts lie between the steps of the sites.")
+    whole = np.array([[int(n) for n in steps]])
+    counts = whole @ lattice.matrix
+    if lattice.mobile:
+        mobile = next(solution) if lattice.mobile in amounts else Fraction(0)
+        counts[0, lattice.order.index(lattice.mobile)] += int(mobile * lattice.scale)
+    return Drawn(whole, counts, np.array(made[:1], dtype=np.intp))
+
+
+def _is_made_by(route: Sample, sample: Sample) -> bool:
+    return all(getattr(route, name) == getattr(sample, name) for name in ROUTE_COLUMNS)
+
+
+def check_candidate(lattice: Lattice, sample: Sample) -> None:
+    """Check a sample, from its printed formula, against everything that a space promises.
+
+    Raises:
+        FormulaError: If the formula cannot be read.
+        InputError: If it is no composition of the space.
+        NascreenError: If it breaks a promise; the message names it.
+    """
+    check_sample(sample)
+    check_drawn(lattice, drawn_from(lattice, sample))
 
 
 def samples_of(lattice: Lattice, drawn: Drawn) -> list[Sample]:

@@ -174,7 +174,8 @@ def read_precursor(text: str) -> Precursor:
 
 
 def _rows(columns: Sequence[Amounts], target: Amounts) -> tuple[list[str], list[list[Fraction]]]:
-    elements = sorted({symbol for part in (*columns, target) for symbol in part}, key=ATOMIC_NUMBER.__getitem__)
+    named = {symbol for part in (*columns, target) for symbol in part}
+    elements = sorted(named, key=lambda symbol: (ATOMIC_NUMBER.get(symbol, 0), symbol))
     zero = Fraction(0)
     return elements, [[*(c.get(s, zero) for c in columns), target.get(s, zero)] for s in elements]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from dataclasses import replace
 from fractions import Fraction
 from math import gcd
 from pathlib import Path
@@ -24,10 +25,12 @@ from nascreen.lattices import (
     Species,
     _Numbering,
     _site_counts,
+    check_candidate,
     check_drawn,
     check_printed,
     count_lattice,
     draw,
+    drawn_from,
     formula_of,
     lattice_names,
     load_lattice,
@@ -313,6 +316,59 @@ def test_a_candidate_on_a_route_against_a_rule_is_named(tmp_path: Path) -> None:
     drawn.route[scandium] = hot[0]
     with pytest.raises(NascreenError, match="breaks a rule that all candidates keep: Scandium stays cool"):
         check_drawn(lattice, drawn)
+
+
+@pytest.mark.parametrize("name", [n for n in lattice_names() if n != "hydroborates"])
+def test_a_printed_candidate_is_found_in_its_space_again_and_keeps_every_rule(name: str) -> None:
+    lattice = load_lattice(name)
+    drawn = everything(lattice, 15, "simple")
+    for i, sample in enumerate(samples_of(lattice, drawn)):
+        check_candidate(lattice, sample)
+        found = drawn_from(lattice, sample)
+        assert (found.steps[0] == drawn.steps[i]).all()
+        assert (found.counts[0] == drawn.counts[i]).all()
+        assert lattice.routes[found.route[0]].sample == lattice.routes[drawn.route[i]].sample
+
+
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        ("Na3.01Zr1.99Sc0.01Si2PO12", "no candidate of the space nasicon-wide: its amounts lie between the steps"),
+        ("Na3Zr2Si2PO11", "no candidate of the space nasicon-wide: no filling of its sites has these amounts"),
+        ("Na3Zr2Si2PO12Cl", "no candidate of the space nasicon-wide: its elements are Na, Zr"),
+        ("Na3.8Zr2Si2.4P0.6O12", "breaks a rule that all candidates keep: the charge is zero"),
+        ("Na5Zr1.5Mg0.5Si3O12", "breaks a rule that all candidates keep: the mobile ion keeps its range"),
+        ("Na3.5Zr1.5Yb0.5Si2PO12", ""),
+        ("Na3.6Zr1.4Y0.3Yb0.3Si2PO12", "breaks a rule .*: Ions much larger than zirconium's take at most a quarter"),
+    ],
+)
+def test_a_sample_that_is_no_candidate_is_told_why(formula: str, message: str) -> None:
+    lattice = load_lattice("nasicon-wide")
+    sample = replace(lattice.routes[0].sample, formula=formula)
+    if not message:
+        check_candidate(lattice, sample)
+        return
+    with pytest.raises(NascreenError, match=message):
+        check_candidate(lattice, sample)
+
+
+def test_a_sample_made_otherwise_or_of_unclear_cages_is_refused() -> None:
+    lattice = load_lattice("nasicon-wide")
+    with pytest.raises(InputError, match="no route of the space makes it in this way"):
+        check_candidate(lattice, replace(lattice.routes[0].sample, formula="Na3Zr2Si2PO12", sinter_temp_c=1001.0))
+    cages = load_lattice("hydroborates")
+    sample = samples_of(cages, everything(cages, 1, "simple"))[0]
+    with pytest.raises(InputError, match="which species it holds cannot be told"):
+        check_candidate(cages, sample)
+
+
+def test_other_tools_refuse_the_fractional_formulas_that_are_judged_here() -> None:
+    from pymatgen.core import Composition
+
+    for formula in ("Na3.1Zr1.9Sc0.1Si2PO12", "Na2.9Sb0.9W0.1S4"):
+        assert charge_balance(parse_formula(formula)).is_balanced
+        with pytest.raises(ValueError, match="integer"):
+            Composition(formula).oxi_state_guesses()
 
 
 @every_space
