@@ -4,8 +4,11 @@
     ├── InputError (ValueError)     what a person typed cannot be used       422
     │   ├── FormulaError            formula text is not a formula            422
     │   ├── RangeError              a quantity is outside what is possible   422
-    │   └── TableError              a table of inputs cannot be read         422
+    │   ├── TableError              a table of inputs cannot be read         422
+    │   ├── UnknownNameError        nothing is stored under that name        404
+    │   └── ConflictError           it contradicts what is stored            409
     ├── IntegrityError              a shipped file is not the promised one   503
+    ├── StoreError                  a store of campaigns cannot serve now    503
     └── MissingExtraError           an optional dependency is not installed  501
 
 Each message is one sentence: what, got what, allowed what, what to do.
@@ -48,8 +51,26 @@ class TableError(InputError):
     """A table of inputs cannot be read."""
 
 
+class UnknownNameError(InputError):
+    """Nothing is stored under the given name or number."""
+
+    status = 404
+
+
+class ConflictError(InputError):
+    """The input contradicts what is already stored, which stays as it is."""
+
+    status = 409
+
+
 class IntegrityError(NascreenError):
     """A shipped data or model file differs from its record."""
+
+    status = 503
+
+
+class StoreError(NascreenError):
+    """A store of campaigns cannot be read or written now; nothing was changed."""
 
     status = 503
 

