@@ -108,9 +108,7 @@ def main() -> None:
     last = own[-1]
     per_candidate = last["cpu_s"] / last["n"]
     build = per_candidate * (1 - last["models_s"] / last["total_s"])
-    print(
-        f"peer, {peer['n']:,} candidates: {peer['cpu_s']:.0f} s of processor, {1e6 * peer['cpu_s'] / peer['n']:.0f} µs each"
-    )
+    print(f"peer, {peer['n']:,} candidates: {peer['cpu_s']:.0f} s of processor")
     print(
         f"  extrapolated to 1,000,000: {1e6 * peer['cpu_s'] / peer['n']:.0f} s against {1e6 * per_candidate:.0f} s here"
     )
