@@ -20,7 +20,7 @@ from nascreen.datasets import data_folder, model_folder
 PACKAGE = Path(nascreen.__file__).parent
 ORDER = (
     "errors", "chemistry", "elements", "physics", "records", "history", "database", "store", "backups", "spreadsheets", "units", "datasets", "lab", "schema", "loaders",
-    "gaussian", "features", "recipes", "models", "tables",
+    "gaussian", "features", "encoding", "surrogate", "optimizer", "recipes", "models", "tables",
     "training", "export", "tracking", "descriptors", "learners", "columns", "tabular", "spaces", "lattices", "array_features", "screening", "stream", "filters", "queries", "plots", "campaign", "wording", "figures", "report", "pipeline",
     "cli_lab", "cli_data", "cli_screen", "cli",
 )  # fmt: skip
