@@ -67,6 +67,8 @@ LEAST_REFITTED = 1000
 """Training rows from which members are fitted once more on all; with fewer, the mean over inner folds is steadier."""
 LEAST_WEIGHT = 0.02
 BASELINE_TREES = 100
+MANY_ROWS = 2000
+"""Rows beyond which a quick search grows fewer trees."""
 UNTUNED: Mapping[str, float | str] = {
     "objective": "reg:squarederror", "max_depth": 6, "learning_rate": 0.3, "subsample": 1.0, "colsample_bytree": 1.0,
     "rounds": 100,
@@ -159,6 +161,11 @@ PROPERTIES = ("magpie", "derived", "table")
 SQUARED = {"objective": "reg:squarederror"}
 
 
+def _few_trees(n_rows: int) -> int:
+    """Return how many trees a quick forest has on many rows."""
+    return min(100, max(20, 100 * MANY_ROWS // n_rows))
+
+
 def portfolio(names: Sequence[str], n_rows: int, transform: str, *, is_quick: bool) -> list[Candidate]:
     """Return the candidates that every table tries, the most promising first.
 
@@ -169,8 +176,9 @@ def portfolio(names: Sequence[str], n_rows: int, transform: str, *, is_quick: bo
         is_quick: Whether only the first few are wanted.
     """
     smooth = ("fraction", "magpie", "derived", "table")
+    few = {"trees": _few_trees(n_rows)} if is_quick and n_rows > MANY_ROWS else {}
     listed = [
-        Candidate("extra trees", EVERYTHING, {"min_samples_leaf": 2}, transform),
+        Candidate("extra trees", EVERYTHING, {"min_samples_leaf": 2, **few}, transform),
         Candidate("extra trees", AMOUNTS, {"max_features": 0.66}, transform),
         Candidate("xgboost", EVERYTHING, SQUARED, transform),
         Candidate("gaussian process", smooth, {}, transform),
@@ -406,13 +414,15 @@ def _study(options: Options, name: str) -> Any:  # noqa: ANN401
     optuna = require("optuna")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = f"sqlite:///{(options.out / DATABASE).resolve()}" if options.out else None
-    return optuna.create_study(
+    study = optuna.create_study(
         study_name=name,
         storage=storage,
         load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=options.seed, n_startup_trials=12),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
     )
+    # A study that is resumed must not draw its first proposals again.
+    study.sampler = optuna.samplers.TPESampler(seed=options.seed + len(study.trials), n_startup_trials=12)
+    return study
 
 
 def _tune(library: Library, options: Options, transform: str, name: str) -> int:
@@ -460,7 +470,7 @@ def search(
     names, n_rows = list(training.blocks), len(training.targets)
     if n_rows >= LEAST_REFITTED:
         clock.deadline -= clock.left / (len(np.unique(training.folds)) + 1)
-    first = portfolio(names, n_rows, "identity", is_quick=True)[0]
+    first = portfolio(names, n_rows, "identity", is_quick=options.is_quick)[0]
     transform = _best_transform(library, first)
     for candidate in portfolio(names, n_rows, transform, is_quick=options.is_quick)[1:]:
         if clock.left > 0 and clock.allows(candidate.name):
@@ -510,7 +520,7 @@ def _disagreement(predictions: Array, weights: Array) -> Array:
 # ---------------------------------------------------------------- baselines
 
 
-def baselines(training: Training, new: Mapping[str, Array]) -> dict[str, Array]:
+def baselines(training: Training, new: Mapping[str, Array], options: Options) -> dict[str, Array]:
     """Predict new rows by the median, the nearest row, untuned boosting, and the field's default, Magpie and forest."""
     targets = training.targets
     center = float(targets.mean() if training.prepared.is_binary else np.median(targets))
@@ -520,7 +530,8 @@ def baselines(training: Training, new: Mapping[str, Array]) -> dict[str, Array]:
     # Among rows of one composition the other columns decide.
     distance = squares[names[0]].round(9) + 1e-4 * squares[names[-1]]
     seen = tuple(name for name in ("magpie", "table") if name in training.blocks)
-    settings = {"max_features": 1.0, "trees": BASELINE_TREES}
+    n_trees = _few_trees(len(targets)) if options.is_quick else BASELINE_TREES
+    settings = {"max_features": 1.0, "trees": min(BASELINE_TREES, n_trees)}
     forest = LEARNERS["random forest"].fit(Task(training.blocks, targets, seen, settings, training.seed))
     boosted = Boosted(Task(training.blocks, targets, seen, UNTUNED, training.seed))
     title = "Magpie and random forest" if "magpie" in seen else "random forest"
@@ -795,7 +806,7 @@ def cross_validated(prepared: Prepared, options: Options, on_step: OnStep = _sil
         training, encoder = training_side(prepared, np.setdiff1d(everything, test), options)
         new = encoder.blocks(prepared.features.take(test))
         on_step("baselines", n_done)
-        found = baselines(training, new)
+        found = baselines(training, new, options)
         choice = search(training, options, clock, _study_name(prepared, name), partial(_said, on_step, n_done))
         predicted, spread = choice.predict(new)
         choices[name] = replace(choice, single=((), 0), mixture=())
@@ -846,7 +857,7 @@ def predicted_table(
     clock = Clock({})
     clock.deadline = started + options.seconds
     on_step("baselines", 0)
-    found = baselines(training, new)
+    found = baselines(training, new, options)
     choice = search(training, options, clock, _study_name(prepared, "all"), partial(_said, on_step, 0))
     predicted, spread = choice.predict(new)
     rows = _predicted_rows(prepared, other.rows, "test", other.measured, predicted, spread)
