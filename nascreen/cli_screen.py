@@ -141,11 +141,14 @@ def rank_screened(
         f"{found.n_matching:,} of {found.n_all:,} candidates pass; prices of {found.record['prices']['date']}",
         file=sys.stderr,
     )
-    _write_found(found.rows, form, out)
+    if not found.rows:
+        print("widen the filter, or ask for the probability of a --target instead of a limit", file=sys.stderr)
+    columns = [c.name for c in screened.columns if not c.name.startswith("amount_")]
+    _write_found(found.rows, ["rank", "formula", *columns, "domain_note"], form, out)
 
 
-def _write_found(rows: Sequence[dict[str, Any]], form: str, out: Path | None) -> None:
-    names = list(dict.fromkeys(name for row in rows for name in row))
+def _write_found(rows: Sequence[dict[str, Any]], columns: Sequence[str], form: str, out: Path | None) -> None:
+    names = list(dict.fromkeys(name for row in rows for name in row)) or list(columns)
     if form == "json":
         import json
 

@@ -242,6 +242,21 @@ def test_the_command_gives_the_same_candidates_in_every_format(
     assert "%" in printed
 
 
+@pytest.mark.parametrize("form", ["csv", "json", "table"])
+def test_where_nothing_passes_it_is_said_what_to_do(
+    folder: Path, form: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--in", str(folder), "--filter", "conductivity_lo > 1", "--format", form]
+    code, printed, said = command(asked, monkeypatch, capsys)
+    assert code == 0
+    assert "0 of 1,500 candidates pass" in said
+    assert "widen the filter, or ask for the probability of a --target" in said
+    if form == "csv":
+        assert printed.startswith("rank,formula,candidate,family,ea_ev")
+    if form == "json":
+        assert json.loads(printed) == []
+
+
 def test_the_command_scores_a_space_by_itself(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

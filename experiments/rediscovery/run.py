@@ -100,7 +100,7 @@ def one(rows: Rows, known: np.ndarray, model: ConductivityModel, year: int, spac
         features = feature_matrix([Sample(formula=f, phase="crystalline") for f in formulas])
         neighbour, nearness = nearest_known(rows, known, features)
         scores = {
-            "model": model.lines(features)["mean of both"][:, 0],
+            "model": model.lines(features)["mean of three"][:, 0],
             "nearest neighbour": neighbour,
             "nearness alone": nearness,
         }
@@ -132,7 +132,7 @@ def founding(rows: Rows) -> list[dict[str, object]]:
     out: list[dict[str, object]] = []
     model = fit_without(rows, papers == THIOBORATE_PAPER)
     glasses = [s for s in generate("thioborate") if s.phase == "glass" and s.label.count(" - ") == 1]
-    sigma = model.lines(feature_matrix(glasses))["mean of both"][:, 0]
+    sigma = model.lines(feature_matrix(glasses))["mean of three"][:, 0]
     order = np.argsort(-sigma)
     place = next(i for i, j in enumerate(order, start=1) if glasses[j].formula == "Na3BS3")
     best = glasses[order[0]]
@@ -146,11 +146,11 @@ def founding(rows: Rows) -> list[dict[str, object]]:
         ("of the filled bodies", [s for s in bodies if s.second_phase]),
         ("of bare bodies with the same pores", [bare(s) for s in bodies]),
     ):
-        sigma = model.lines(feature_matrix(some))["mean of both"][:, 0]
+        sigma = model.lines(feature_matrix(some))["mean of three"][:, 0]
         best = some[int(sigma.argmax())]
         series = ", ".join(f"{s.sinter_temp_c:.0f} °C 10^{v:.2f}" for s, v in zip(some, sigma, strict=True))
         out.append(
-            {"question": f"best sintering temperature {what}", "answer": best.sinter_temp_c, "of": len(some)}
+            {"question": f"best sintering temperature {what}", "answer": int(best.sinter_temp_c or 0), "of": len(some)}
             | {"note": series}
         )
     return out
