@@ -473,6 +473,8 @@ _POSTGRES_MEANINGS = {
     "53": "has no room or no connection left on its server; nothing was stored, so make room and try again.",
     "25006": "may only be read; nothing was stored, so connect to the primary server.",
     "42501": "may not be changed by this user; nothing was stored, so ask for the right to write.",
+    "08": "lost the connection; what was sent last may or may not be stored, and the same call again is safe.",
+    "57P": "stops or starts now; what was sent last may or may not be stored, and the same call again is safe.",
     "28": "refused the user or the password; nothing was stored, so check the address.",
     "3D000": "has no such database on its server; make the database first.",
 }

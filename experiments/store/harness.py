@@ -27,11 +27,11 @@ from typing import Any
 
 from nascreen import store
 from nascreen.backups import check
-from nascreen.errors import NascreenError
+from nascreen.errors import InputError, NascreenError
 from nascreen.store import State, Store, open_store
 
 N_CLIENTS = 8
-ROUNDS_PER_CAMPAIGN = 20
+ROUNDS_PER_CAMPAIGN = 10
 PROPERTIES = ("log_conductivity", "strength_mpa")
 Opener = Callable[[str], Store]
 
@@ -160,6 +160,13 @@ class CrashReport:
     problems: list[str] = field(default_factory=list)
     lost: set[str] = field(default_factory=set)
 
+    def add(self, other: CrashReport) -> None:
+        """Take in the figures of another part of the study."""
+        for name, value in other.row().items():
+            setattr(self, name, getattr(self, name) + value)
+        self.settings |= other.settings
+        self.problems += other.problems
+
     def row(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name.startswith("n_")}
 
@@ -186,7 +193,7 @@ def _client(target: Store, campaign: str, ledger: Ledger, first: list[dict[str, 
     for line in first:
         try:
             answer = _call(target, campaign, line)
-        except NascreenError as error:
+        except InputError as error:
             ledger.write(call="error", text=str(error))
         else:
             _acknowledge(ledger, line, answer)
@@ -226,7 +233,7 @@ def _fork(task: Callable[[], None]) -> int:
         task()
     except NascreenError as error:
         # A server that crashes under a client is a refusal, not a promise.
-        sys.stderr.write(f"client: {error}\n" if "cannot be reached" not in str(error) else "")
+        sys.stderr.write("" if "the same call again is safe" in str(error) else f"client: {error}\n")
     except BaseException:  # noqa: BLE001 - a child must not return into the parent's code
         traceback.print_exc()
     os._exit(0)
@@ -237,7 +244,8 @@ def crash(
     n_kills: int,
     opener: Opener = open_store,
     *,
-    seconds: tuple[float, float] = (0.1, 0.6),
+    first: int = 0,
+    n_calls: tuple[int, int] = (5, 30),
     crash_server: Callable[[], None] | None = None,
     show: Callable[[str], None] = lambda _: None,
 ) -> CrashReport:
@@ -247,7 +255,8 @@ def crash(
         url: Address of a new store.
         n_kills: How often.
         opener: How the clients open the store.
-        seconds: Shortest and longest life of the clients.
+        first: Number of the first kill; it seeds what the clients do.
+        n_calls: Fewest and most acknowledged calls of a round, before the moment of the kill is drawn.
         crash_server: Crashes a server instead, in one round of five.
         show: Called with a line of progress.
     """
@@ -256,11 +265,12 @@ def crash(
     folder = Path(tempfile.mkdtemp(prefix="ledgers-"))
     target = opener(url)
     try:
-        for number in range(n_kills):
+        for number in range(first, first + n_kills):
             campaign = f"crash-{number // ROUNDS_PER_CAMPAIGN}"
-            if number % ROUNDS_PER_CAMPAIGN == 0:
-                main.create_campaign(campaign, {"seed": number}, [{"x": i} for i in range(3000)])
-            _one_kill(target, campaign, folder, number, seconds, crash_server)
+            if campaign not in main.campaigns():
+                main.create_campaign(campaign, {"seed": number}, [{"x": i} for i in range(2000)])
+            random.seed(number)
+            _one_kill(target, campaign, folder, number, n_calls, crash_server)
             report.n_kills += 1
             _compare(main, url, campaign, folder, report)
             if number % 20 == 19:
@@ -278,9 +288,10 @@ def _one_kill(
     campaign: str,
     folder: Path,
     number: int,
-    seconds: tuple[float, float],
+    n_calls: tuple[int, int],
     crash_server: Callable[[], None] | None,
 ) -> None:
+    before = _n_acknowledged(folder)
     open_calls = [_unanswered(folder / f"{campaign}-{client}") for client in range(N_CLIENTS)]
     pids = []
     for client in range(N_CLIENTS):
@@ -290,7 +301,10 @@ def _one_kill(
             _client(target, campaign, Ledger(folder / f"{campaign}-{client}"), open_calls[client])
 
         pids.append(_fork(task))
-    time.sleep(random.uniform(*seconds))
+    wanted, deadline = before + random.randint(*n_calls), time.monotonic() + 60
+    while _n_acknowledged(folder) < wanted and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(random.uniform(0, 0.1))
     if crash_server is not None and number % 5 == 4:
         crash_server()
     for pid in pids:
@@ -298,6 +312,10 @@ def _one_kill(
             os.kill(pid, signal.SIGKILL)
     for pid in pids:
         os.waitpid(pid, 0)
+
+
+def _n_acknowledged(folder: Path) -> int:
+    return sum(path.read_bytes().count(b'"done"') for path in folder.iterdir())
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

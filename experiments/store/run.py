@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness import (
+    CrashReport,
     Postgres,
     crash,
     first_free,
@@ -34,9 +35,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 from machine import machine
 
+from nascreen.store import Store, open_store
+
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 """Where the question is what is stored, and not whether it outlives a power cut."""
 
+FAULT = "answers before the commit"
 RESULTS = Path(__file__).parent / "results.csv"
 Figures = Iterator[tuple[str, str, str, object]]
 """Study, database, figure, value."""
@@ -55,23 +59,26 @@ def postgres(folder: str | None = None) -> Iterator[Postgres]:
         server.close()
 
 
-def crashes(n_kills: int, databases: Sequence[str]) -> Figures:
-    fault = "crash, answers before the commit"
-    if "SQLite" in databases:
+def crashes(n_kills: int, databases: Sequence[str], n_jobs: int) -> Figures:
+    for name in databases:
+        for study, n, opener in (("crash", n_kills, open_store), (f"crash, {FAULT}", 20, open_answering_first)):
+            report = CrashReport()
+            share = -(-n // n_jobs)
+            with ProcessPoolExecutor(n_jobs) as pool:
+                for part in pool.map(
+                    _crash_part, [name] * n_jobs, range(0, n, share), [share] * n_jobs, [opener] * n_jobs
+                ):
+                    report.add(part)
+            yield from ((study, name, figure, value) for figure, value in report.row().items())
+            yield study, name, "settings", " ".join(report.settings)
+
+
+def _crash_part(name: str, first: int, n_kills: int, opener: Callable[[str], Store]) -> CrashReport:
+    if name == "SQLite":
         with sqlite_url() as url:
-            report = crash(url, n_kills, show=show)
-            yield from (("crash", "SQLite", name, value) for name, value in report.row().items())
-            yield "crash", "SQLite", "settings", " ".join(report.settings)
-        with sqlite_url() as url:
-            report = crash(url, 20, open_answering_first)
-            yield from ((fault, "SQLite", name, value) for name, value in report.row().items())
-    if "PostgreSQL" in databases:
-        with postgres(MEMORY) as server:
-            report = crash(server.new_url(), n_kills, crash_server=server.crash, show=show)
-            yield from (("crash", "PostgreSQL", name, value) for name, value in report.row().items())
-            yield "crash", "PostgreSQL", "settings", " ".join(report.settings)
-            report = crash(server.new_url(), 20, open_answering_first, crash_server=server.crash)
-            yield from ((fault, "PostgreSQL", name, value) for name, value in report.row().items())
+            return crash(url, n_kills, opener, first=first, show=show)
+    with postgres(MEMORY) as server:
+        return crash(server.new_url(), n_kills, opener, first=first, crash_server=server.crash, show=show)
 
 
 def races() -> Figures:
@@ -163,11 +170,11 @@ def main() -> None:
     parser.add_argument("study", choices=["crash", "race", "sync", "sequences", "all"])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--sequences", type=int, default=2000, help="on SQLite; a tenth of it on PostgreSQL")
-    parser.add_argument("--jobs", type=int, default=2, help="processes that run sequences")
+    parser.add_argument("--jobs", type=int, default=2, help="stores at a time, for crash and sequences")
     parser.add_argument("--databases", nargs="+", default=["SQLite", "PostgreSQL"], help="of the crashes")
     options = parser.parse_args()
     studies: dict[str, Callable[[], Figures]] = {
-        "crash": lambda: crashes(options.kills, options.databases), "race": races, "sync": syncs,
+        "crash": lambda: crashes(options.kills, options.databases, options.jobs), "race": races, "sync": syncs,
         "sequences": lambda: sequences(options.sequences, options.jobs),
     }  # fmt: skip
     for name, study in studies.items():
