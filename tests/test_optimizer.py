@@ -309,6 +309,20 @@ def test_a_pending_row_draws_the_next_one_away() -> None:
     assert len(twin) - 1 not in _indices(doubled, 1, goal="best")
 
 
+@pytest.mark.parametrize("told", [15, 0], ids=["later", "first"])
+def test_what_is_pending_told_failed_or_forbidden_is_never_proposed_even_if_nothing_else_is_left(told: int) -> None:
+    problem = _problem(told)
+    pending = np.flatnonzero(problem.is_open)[:10]
+    failed = np.arange(told) < 3
+    values = np.where(failed[:, None], np.nan, problem.values)
+    forbidden = np.ones(80, dtype=bool)
+    forbidden[[*problem.told, *pending]] = False
+    left = replace(problem, values=values, failed=failed, pending=pending, forbidden=forbidden)
+    assert propose(left, 5).suggestions == ()
+    forbidden[79 if 79 not in {*problem.told, *pending} else 78] = False
+    assert len(_indices(left, 5)) == 1
+
+
 def test_results_may_be_partial_and_an_unmeasured_property_is_learned_from_the_others() -> None:
     problem = _problem()
     values = np.column_stack([problem.values[:, 0], -problem.values[:, 0]])
