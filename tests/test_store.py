@@ -316,7 +316,7 @@ WHOLE, FINITE = st.integers(-(2**53), 2**53), st.floats(allow_nan=False, allow_i
     ),
     told=WHOLE | FINITE,
 )  # fmt: skip
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_exact_values_come_back_as_they_were_told(folder: Path, values: dict[str, Any], told: float) -> None:
     opened = open_store(f"sqlite:///{folder}/lab.db", create=True)
     name = f"c{len(opened.campaigns())}"
@@ -521,6 +521,25 @@ def test_honest_after_a_lost_sync_nothing_more_is_written(folder: Path) -> None:
     _unchanged(
         opened, lambda: opened.tell("c", number, {"x": 1.0}), "The disk failed to write 'lab.db' before; check the"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("DiskFull", "has no room or no connection left on its server; nothing was stored, so make room"),
+        ("ReadOnlySqlTransaction", "may only be read; nothing was stored, so connect to the primary server"),
+        ("InsufficientPrivilege", "may not be changed by this user; nothing was stored"),
+        ("DeadlockDetected", "had to refuse one of two calls at the same time; nothing was stored, so try again"),
+        ("AdminShutdown", "stops or starts now; what was sent last may or may not be stored"),
+        ("ConnectionFailure", "lost the connection; what was sent last may or may not be stored"),
+        ("UndefinedTable", "refused with the code 42P01; nothing was stored"),
+    ],
+)
+def test_honest_what_a_server_reports_is_said_in_a_sentence(name: str, message: str) -> None:
+    errors = pytest.importorskip("psycopg.errors")
+    said = database.Database("postgresql://localhost/lab")._meaning(getattr(errors, name)())
+    assert isinstance(said, StoreError)
+    assert str(said).startswith(f"The store 'localhost/lab' {message}")
 
 
 def test_honest_a_server_out_of_reach_says_so() -> None:
@@ -776,7 +795,7 @@ def _profile(n: int, phases: tuple[Phase, ...] = (Phase.generate, Phase.shrink),
 def test_random_sequences_agree_with_a_model_of_dicts(folder: Path) -> None:
     counter = itertools.count()
     fresh = machine.machine(lambda: f"sqlite:///{folder}/{next(counter)}.db")
-    run_state_machine_as_test(fresh, settings=_profile(12))
+    run_state_machine_as_test(fresh, settings=_profile(8, n_steps=25))
 
 
 def test_random_sequences_agree_on_postgres_too(server: Any) -> None:
