@@ -4,8 +4,8 @@ A pool is a table whose values are all known; an optimizer sees only those it as
 5 random starts and 40 evaluations in all. Written for each run: the share of the best 5 % of the pool that was found,
 and the evaluations to the first of them, to 80 % of them, and to the best.
 
-    OMP_NUM_THREADS=1 python experiments/optimization/run.py run results.csv --methods nascreen random --seeds 30
-    python experiments/optimization/run.py show experiments/optimization/results.csv
+    OMP_NUM_THREADS=1 python experiments/optimization/run.py run --methods nascreen random --seeds 30
+    python experiments/optimization/run.py show
     python experiments/optimization/run.py warm
 
 Pools: the NASICON survey at 300 °C and the glasses at 20 °C (composition), the literature at room temperature
