@@ -268,6 +268,12 @@ def _fit_support_vectors(task: Task) -> Predictor:
     return lambda new: _column(model.predict(apply(new)))
 
 
+def _fit_median(task: Task) -> Predictor:
+    """Predict the median: in a mixture it draws the others back where columns say little."""
+    center = float(np.median(task.targets))
+    return lambda new: np.full((len(next(iter(new.values()))), 1), center)
+
+
 def _fit_ridge(task: Task) -> Predictor:
     x, apply = _dense(task.blocks, task.names)
     penalty = task.number("penalty", 0.03) * len(x)
@@ -465,6 +471,7 @@ LEARNERS: Mapping[str, Learner] = {
     "network": Learner(_fit_network, least_rows=500, most_rows=20_000),
     "neighbours": Learner(_fit_neighbours),
     "ridge": Learner(_fit_ridge),
+    "median": Learner(_fit_median),
 }
 
 

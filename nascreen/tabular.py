@@ -179,6 +179,7 @@ def portfolio(names: Sequence[str], n_rows: int, transform: str, *, is_quick: bo
     few = {"trees": _few_trees(n_rows)} if is_quick and n_rows > MANY_ROWS else {}
     listed = [
         Candidate("extra trees", EVERYTHING, {"min_samples_leaf": 2, **few}, transform),
+        Candidate("median", EVERYTHING, {}, transform),
         Candidate("extra trees", AMOUNTS, {"max_features": 0.66}, transform),
         Candidate("xgboost", EVERYTHING, SQUARED, transform),
         Candidate("gaussian process", smooth, {}, transform),
@@ -204,7 +205,7 @@ def portfolio(names: Sequence[str], n_rows: int, transform: str, *, is_quick: bo
         if seen and learner.least_rows <= n_rows <= learner.most_rows:
             key = (candidate.kind, seen, tuple(candidate.settings.items()))
             chosen.setdefault(key, Candidate(candidate.kind, seen, candidate.settings, transform))
-    return list(chosen.values())[: 9 if is_quick else None]
+    return list(chosen.values())[: 10 if is_quick else None]
 
 
 def suggested(trial: Any, names: Sequence[str], n_rows: int, transform: str) -> Candidate:  # noqa: ANN401
