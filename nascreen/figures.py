@@ -23,7 +23,7 @@ from nascreen.training import CrossValidation, ScoreRow, require
 from nascreen.wording import conductivity_text, formula_html, scientific, word
 
 N_RANKED_ON_PAGE = 20
-PROMOTED = "mean of both"
+PROMOTED = "mean of three"
 
 
 @dataclass(frozen=True, eq=False)

@@ -356,7 +356,7 @@ def with_robust_weights(process: ArrheniusProcess) -> ArrheniusProcess:
     residual, _ = process.leave_paper_out()
     z = residual / np.where(process.is_conductivity, *ROBUST_SCALE)
     weights = np.clip((STUDENT_DOF + 1) / (STUDENT_DOF + z * z), 0.05, 1.25)
-    return process.with_parameters(process.parameters, weights)
+    return process.with_parameters(process.parameters, process.weights * weights)
 
 
 def spread_basis(process: ArrheniusProcess, n_rows: int) -> tuple[NDArray[np.intp], Array]:

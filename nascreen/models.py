@@ -103,8 +103,27 @@ class Lines:
     family: tuple[str, ...]
 
 
+TREES_SHARE = 2 / 3
+"""Share of the two kinds of trees in the promoted level at 25 °C: each of the three models counts alike."""
+FOREST_ENERGY_SHARE = 1 / 2
+"""Share of the forest in the activation energy; the process has the rest."""
+
+
+def promoted_line(by_process: Array, trees_at_25: Array, forest_energy: Array) -> Array:
+    """Return the promoted lines (log10 σ(25 °C), Ea) from their exported parts, shape (n, 2).
+
+    Args:
+        by_process: Lines of the Gaussian process, shape (n, 2).
+        trees_at_25: Mean of the boosted trees and the forest at 25 °C, shape (n,).
+        forest_energy: Activation energy of the forest, shape (n,).
+    """
+    at_25 = (1 - TREES_SHARE) * by_process[:, 0] + TREES_SHARE * trees_at_25
+    energy = (1 - FOREST_ENERGY_SHARE) * by_process[:, 1] + FOREST_ENERGY_SHARE * forest_energy
+    return np.column_stack([at_25, energy])
+
+
 class ConductivityModel:
-    """The promoted model of conductivity and activation energy: a Gaussian process and boosted trees."""
+    """The promoted model of conductivity and activation energy: a Gaussian process and trees."""
 
     def __init__(self, folder: Path) -> None:
         """Load the model from its folder; see `load_card` for what is refused."""
@@ -124,11 +143,12 @@ class ConductivityModel:
         latent, reduction = self._process.run(None, {"features": features})
         at_25 = latent[:, 0] - latent[:, 1] * DECADES_PER_EV / REFERENCE_K
         (by_trees,) = self._trees.run(None, {"features": features.astype(np.float32)})
+        line = promoted_line(np.column_stack([at_25, latent[:, 1]]), by_trees[:, 0], by_trees[:, 1])
         prior = np.array(self.card["prior_variance"])
         variance = prior - reduction
         family = np.argmax(features[:, BLOCKS["family"]], axis=1)
         names = self.card["families"]
-        return Lines((at_25 + by_trees[:, 0]) / 2, latent[:, 1], variance, tuple(names[i] for i in family))
+        return Lines(line[:, 0], line[:, 1], variance, tuple(names[i] for i in family))
 
     def log_sigma(self, lines: Lines, temp_c: Array) -> tuple[Array, Array]:
         """Return log10 σ and the half width of its 90 % interval at each temperature, shapes (n,)."""

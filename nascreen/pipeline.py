@@ -15,7 +15,7 @@ from rich.table import Table
 from nascreen import __version__
 from nascreen.campaign import Batch, check_request, suggest
 from nascreen.data_figures import data_figures, reviewed_samples
-from nascreen.datasets import data_hash, load_table, model_folder
+from nascreen.datasets import load_table, model_folder
 from nascreen.figures import RunResult
 from nascreen.models import load_models
 from nascreen.overview import summary
@@ -26,6 +26,7 @@ from nascreen.spaces import SPACES, generate
 from nascreen.tracking import log_model, log_scores, predicted_figure, tracked_run
 from nascreen.training import (
     N_FOLDS,
+    TAUGHT_BY,
     CrossValidation,
     Rows,
     ScoreRow,
@@ -34,7 +35,7 @@ from nascreen.training import (
     score_table,
     training_rows,
 )
-from nascreen.verdicts import reviewed_table
+from nascreen.verdicts import reviewed_hash, reviewed_table
 
 OBJECTIVES: Mapping[str, str] = {"nasicon": "resistance", "thioborate": "conductivity"}
 """NASICON discs trade conductivity against thickness; thioborate glasses are pressed, so conductivity decides."""
@@ -157,7 +158,7 @@ def run(out: Path, seed: int) -> Path:
             SPACES[name].title: suggest(found, N_SUGGESTED, OBJECTIVES[name], seed) for name, found in scored.items()
         }
         facts = {
-            "run started": started, "nascreen": __version__, "data hash": data_hash("literature", "glasses"),
+            "run started": started, "nascreen": __version__, "data hash": reviewed_hash(*TAUGHT_BY),
             "candidates scored": f"{sum(map(len, scored.values())):,}", "shuffle of the papers": str(seed),
         }  # fmt: skip
         ranked = [s.sample for found in rankings.values() for s in found]

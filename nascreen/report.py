@@ -31,9 +31,10 @@ from nascreen.wording import (
 BASELINES = ("nearest neighbour", "family median", "global median")
 
 MODEL_WORDS: Mapping[str, str] = {
-    PROMOTED: "Used for σ: mean of Gaussian process and XGBoost; for Ea the Gaussian process alone",
+    PROMOTED: "Used: for σ the mean of the three below, for Ea that of Gaussian process and extra trees",
     "gaussian process": "Gaussian process (interpolates smoothly between measured samples)",
     "xgboost": "XGBoost (many small decision trees)",
+    "extra trees": "Extra trees (random decision trees, which also saw glasses and lithium conductors)",
     "strength law": "Used for strength: law of strength against porosity, with terms for family and filler",
     "nearest neighbour": "Baseline: value of the most similar measured sample",
     "family median": "Baseline: middle value of the family",

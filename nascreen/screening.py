@@ -9,12 +9,13 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from nascreen.datasets import has_sodium, load_table, sodium_conductivity_rows
+from nascreen.datasets import has_sodium, sodium_conductivity_rows
 from nascreen.errors import RangeError, shown
 from nascreen.features import BLOCKS, chemistry_of, feature_matrix
 from nascreen.models import ROOM_TEMPERATURE_C, Prediction, load_models
 from nascreen.physics import area_specific_resistance_ohm_cm2, thinnest_thickness_um
 from nascreen.records import Sample, citation
+from nascreen.verdicts import reviewed_table
 
 Array = NDArray[np.float64]
 
@@ -132,8 +133,8 @@ def rank(scored: Iterable[Scored], by: str = "conductivity_lo", n: int = 20, per
 @lru_cache(maxsize=1)
 def measured_samples() -> tuple[tuple[Sample, ...], Array]:
     """Return the measured sodium conductors near room temperature, with what their distances are taken on."""
-    literature = sodium_conductivity_rows(load_table("literature"))
-    glasses = [s for s in load_table("glasses") if s.quality == "ok" and has_sodium(s) and _is_chalcogenide(s)]
+    literature = sodium_conductivity_rows(reviewed_table("literature"))
+    glasses = [s for s in reviewed_table("glasses") if s.quality == "ok" and has_sodium(s) and _is_chalcogenide(s)]
     samples = [s for s in (*literature, *glasses) if s.value_origin != "extrapolated"]
     features = feature_matrix(samples)
     return tuple(samples), _position(features)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -12,9 +13,10 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from nascreen import __version__
-from nascreen.datasets import data_hash, model_folder
+from nascreen.datasets import model_folder
 from nascreen.errors import InputError, shown
-from nascreen.training import CrossValidation, ScoreRow, require
+from nascreen.training import TAUGHT_BY, CrossValidation, ScoreRow, require
+from nascreen.verdicts import reviewed_hash
 
 EXPERIMENT = "nascreen"
 DATABASE = "mlflow.db"
@@ -70,7 +72,7 @@ def tracked_run(name: str, parameters: Mapping[str, Any], folder: Path) -> Itera
         mlflow.create_experiment(EXPERIMENT, artifact_location=(folder / "mlartifacts").resolve().as_uri())
     mlflow.set_experiment(EXPERIMENT)
     with mlflow.start_run(run_name=name):
-        mlflow.log_params({"nascreen": __version__, "data_hash": data_hash("literature", "glasses"), **parameters})
+        mlflow.log_params({"nascreen": __version__, "data_hash": reviewed_hash(*TAUGHT_BY), **parameters})
         yield mlflow
 
 
@@ -83,15 +85,21 @@ def log_scores(mlflow: Any, scores: Sequence[ScoreRow]) -> None:  # noqa: ANN401
 
 
 def _metric_name(row: ScoreRow) -> str:
-    quantity = {"log10 σ": "log_sigma", "log10 σ, 15–35 °C": "log_sigma_room", "Ea / eV": "ea_ev"}
-    return f"mae_{quantity.get(row.quantity, 'log_strength')}/{row.model.replace(' ', '_')}"
+    quantity = {
+        "log10 σ": "log_sigma",
+        "log10 σ, 15–35 °C": "log_sigma_room",
+        "log10 σ, 15–35 °C, measured": "log_sigma_room_measured",
+        "Ea / eV": "ea_ev",
+    }
+    # MLflow allows few signs in a name.
+    return f"mae_{quantity.get(row.quantity, 'log_strength')}/{re.sub('[^A-Za-z0-9]+', '_', row.model)}"
 
 
 def predicted_figure(cv: CrossValidation) -> Any:  # noqa: ANN401
     """Return a plotly figure of predicted against measured log10 σ on papers left out, first shuffle."""
     objects = require("plotly.graph_objects")
     mask = cv.rows.is_conductivity
-    measured, predicted = cv.rows.targets[mask], cv.predictions["mean of both"][0][mask]
+    measured, predicted = cv.rows.targets[mask], cv.predictions["mean of three"][0][mask]
     limits = [float(min(measured.min(), predicted.min())), float(max(measured.max(), predicted.max()))]
     formulas = [s.formula for s, keep in zip(cv.rows.samples, mask, strict=True) if keep]
     figure = objects.Figure(

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from nascreen import models as models_module
 from nascreen.chemistry import FAMILIES
-from nascreen.datasets import load_table, model_folder, sodium_conductivity_rows
+from nascreen.datasets import model_folder, sodium_conductivity_rows
 from nascreen.errors import FormulaError, InputError, IntegrityError, RangeError
 from nascreen.features import FEATURE_NAMES, feature_matrix
 from nascreen.models import (
@@ -36,8 +36,9 @@ from nascreen.models import (
 )
 from nascreen.physics import BOLTZMANN_EV_K
 from nascreen.records import Sample
+from nascreen.verdicts import reviewed_table
 
-LITERATURE = sodium_conductivity_rows(load_table("literature"))
+LITERATURE = sodium_conductivity_rows(reviewed_table("literature"))
 SPREAD = [LITERATURE[i] for i in np.linspace(0, len(LITERATURE) - 1, 30).astype(int)]
 NASICON = Sample(formula="Na3Zr2Si2PO12", phase="crystalline", sinter_temp_c=1200.0)
 MODELS: dict[str, Callable[[Path], Any]] = {"conductivity": ConductivityModel, "strength": StrengthModel}

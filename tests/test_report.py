@@ -71,7 +71,7 @@ def cross_validation(samples: Sequence[Sample], rng: np.random.Generator) -> Cro
     rows = observations(known, [s for s in known if s.ea_ev is not None][:60], is_scored=True)
     n = len(rows.targets)
     size = {
-        "mean of both": 0.5,
+        "mean of three": 0.5,
         "gaussian process": 0.55,
         "xgboost": 0.6,
         "nearest neighbour": 0.7,
@@ -470,10 +470,10 @@ def test_only_the_ranking_without_batch_is_summarised(result: RunResult, tmp_pat
 
 def test_model_that_loses_is_named() -> None:
     rows = [
-        ScoreRow("Ea / eV", "thioborate", "mean of both", 0.20, 0.0, 12, 3),
+        ScoreRow("Ea / eV", "thioborate", "mean of three", 0.20, 0.0, 12, 3),
         ScoreRow("Ea / eV", "thioborate", "family median", 0.10, 0.0, 12, 3),
         ScoreRow("Ea / eV", "thioborate", "nearest neighbour", 0.15, 0.0, 12, 3),
-        ScoreRow("Ea / eV", "all", "mean of both", 0.05, 0.0, 99, 30),
+        ScoreRow("Ea / eV", "all", "mean of three", 0.05, 0.0, 99, 30),
         ScoreRow("Ea / eV", "all", "family median", 0.10, 0.0, 99, 30),
     ]
     assert where_model_is_worse(rows) == [
@@ -483,7 +483,7 @@ def test_model_that_loses_is_named() -> None:
 
 def test_model_that_never_loses_is_told_so(result: RunResult, tmp_path: Path) -> None:
     rows = [
-        ScoreRow("Ea / eV", "all", "mean of both", 0.05, 0.0, 99, 30),
+        ScoreRow("Ea / eV", "all", "mean of three", 0.05, 0.0, 99, 30),
         ScoreRow("Ea / eV", "all", "family median", 0.1, 0.0, 99, 30),
     ]
     assert where_model_is_worse(rows) == []

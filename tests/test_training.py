@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -11,20 +12,23 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from nascreen import gaussian, training
-from nascreen.datasets import load_table
+from nascreen.datasets import load_table, sodium_conductivity_rows, sodium_ea_rows
 from nascreen.errors import MissingExtraError
-from nascreen.features import BLOCKS, chemistry_of
+from nascreen.features import BLOCKS, FEATURE_NAMES, chemistry_of
 from nascreen.models import STRENGTH_FEATURES
 from nascreen.records import CENSORED_ORIGINS, Sample
+from nascreen.replicates import replicate_spread
 from nascreen.training import (
     N_FOLDS,
     STRENGTH_PRIOR_MEAN,
     STRENGTH_PRIOR_SD,
     Array,
+    BorrowedLines,
     CrossValidation,
     Rows,
     Scaler,
     ScoreRow,
+    borrowed_lines,
     chalcogenide_glass_rows,
     conformal_factor,
     cross_validate,
@@ -36,11 +40,13 @@ from nascreen.training import (
     line_to_observation,
     literature_rows,
     observations,
+    replicate_weights,
     require,
     score_table,
     strength_observations,
     training_rows,
 )
+from nascreen.verdicts import load_verdicts, reviewed_table
 
 SEED = 3
 
@@ -50,6 +56,7 @@ def few_trees() -> Iterator[None]:
     # One thread: with small matrices, threads on a busy machine cost a hundred times what they save.
     with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
         patch.setattr(training, "N_TREES", 4)
+        patch.setattr(training, "N_FOREST_TREES", 2)
         for name in ("TREE_SETTINGS", "ENERGY_TREE_SETTINGS"):
             patch.setattr(training, name, {**getattr(training, name), "nthread": 1})
         yield
@@ -80,11 +87,31 @@ def cv(rows: Rows) -> CrossValidation:
 # ---------------------------------------------------------------- what is learned from
 
 
-def test_the_scored_rows_are_681_conductivities_and_365_energies() -> None:
+def test_the_scored_rows_are_those_as_reviewed() -> None:
     rows = literature_rows()
-    assert rows.is_conductivity.sum() == 681
-    assert (~rows.is_conductivity).sum() == 365
+    reviewed = reviewed_table("literature")
+    assert rows.is_conductivity.sum() == len(sodium_conductivity_rows(reviewed)) > 500
+    assert (~rows.is_conductivity).sum() == len(sodium_ea_rows(reviewed)) > 300
     assert rows.is_scored.all()
+    left_out = {v.subject for v in load_verdicts() if v.verdict == "excluded"}
+    assert not left_out & {s.sample_id for s in rows.samples}
+
+
+def test_a_family_whose_repeats_scatter_more_teaches_less() -> None:
+    rows = literature_rows()
+    weights = replicate_weights(rows)
+    spreads = replicate_spread([s for s, is_sigma in zip(rows.samples, rows.is_conductivity, strict=True) if is_sigma])
+    by_family = {s.family: w for s, w, is_sigma in zip(rows.samples, weights, rows.is_conductivity, strict=True)
+                 if is_sigma}  # fmt: skip
+    wide = max(by_family, key=lambda f: spreads[f].between_sd)
+    narrow = min(by_family, key=lambda f: spreads[f].between_sd)
+    assert by_family[wide] < 1 < by_family[narrow]
+    assert np.all(weights[~rows.is_conductivity] == 1)
+
+
+def test_without_repeats_every_row_counts_alike() -> None:
+    rows = literature_rows().take(np.arange(3))
+    assert replicate_weights(rows).tolist() == [1, 1, 1]
 
 
 def test_glasses_teach_and_are_not_scored() -> None:
@@ -135,7 +162,7 @@ def test_bounds_and_grain_boundaries_teach_nothing_and_extrapolated_values_teach
 
 def test_targets_are_what_was_reported() -> None:
     rows = literature_rows()
-    for i in (0, 100, 680):
+    for i in (0, 100, 590):
         sample = rows.samples[i]
         kelvin = (sample.meas_temp_c or 0) + 273.15
         assert rows.targets[i] == pytest.approx(np.log10((sample.conductivity_s_cm or 0) * kelvin / 298.15))
@@ -149,10 +176,10 @@ def test_no_paper_is_on_both_sides_of_a_fold(rows: Rows, monkeypatch: pytest.Mon
     taught: list[set[str]] = []
     n_glasses: list[int] = []
 
-    def spy(train: Rows, *, parameters: Array, seed: int) -> training.ConductivityModel:
-        taught.append(set(train.groups))
+    def spy(train: Rows, *, borrowed: BorrowedLines, parameters: Array, seed: int) -> training.ConductivityModel:
+        taught.append(set(train.groups) | (set(borrowed.groups) & set(rows.groups)))
         n_glasses.append(int((~train.is_scored).sum()))
-        return fit_conductivity(train, parameters=parameters, seed=seed)
+        return fit_conductivity(train, borrowed=borrowed, parameters=parameters, seed=seed)
 
     monkeypatch.setattr(training, "fit_conductivity", spy)
     seen: list[tuple[int, int]] = []
@@ -166,6 +193,28 @@ def test_no_paper_is_on_both_sides_of_a_fold(rows: Rows, monkeypatch: pytest.Mon
         assert tested | groups == set(rows.groups)
     n_all = int((~rows.is_scored).sum())
     assert min(n_glasses) < max(n_glasses) == n_all, "the glasses of a tested paper must not teach, all others must"
+
+
+def test_each_fold_borrows_only_what_is_unknown_to_its_tested_rows(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[BorrowedLines] = []
+    tested_groups: list[set[str]] = []
+    used: list[BorrowedLines] = []
+
+    def unknown_to(lines: BorrowedLines, tested: Rows) -> BorrowedLines:
+        tested_groups.append(set(tested.groups))
+        given.append(lines.take(np.arange(len(lines.groups)) < 30))
+        return given[-1]
+
+    def spy(train: Rows, *, borrowed: BorrowedLines, parameters: Array, seed: int) -> training.ConductivityModel:
+        used.append(borrowed)
+        return fit_conductivity(train, borrowed=borrowed, parameters=parameters, seed=seed)
+
+    monkeypatch.setattr(BorrowedLines, "unknown_to", unknown_to)
+    monkeypatch.setattr(training, "fit_conductivity", spy)
+    found = cross_validate(rows, (SEED,), parameters=gaussian.default_parameters())
+    assert [id(lines) for lines in used] == [id(lines) for lines in given]
+    scored = np.array(found.rows.groups)
+    assert tested_groups == [set(scored[found.folds[0] == k]) for k in range(N_FOLDS)]
 
 
 def test_every_scored_row_is_tested_once_per_shuffle(cv: CrossValidation, rows: Rows) -> None:
@@ -279,11 +328,73 @@ def test_a_line_is_read_at_the_temperature_of_each_row() -> None:
 # ---------------------------------------------------------------- the fitted model
 
 
-def test_the_promoted_line_is_the_mean_at_25_degrees_with_the_energy_of_the_process(rows: Rows) -> None:
+def test_the_promoted_line_is_the_mean_of_three_at_25_degrees_and_of_two_energies(rows: Rows) -> None:
     lines = fit_conductivity(rows, parameters=gaussian.default_parameters()).lines(rows.features)
-    both, process, trees = (lines[name] for name in ("mean of both", "gaussian process", "xgboost"))
-    np.testing.assert_allclose(both[:, 0], (process[:, 0] + trees[:, 0]) / 2)
-    np.testing.assert_array_equal(both[:, 1], process[:, 1])
+    assert tuple(lines) == training.MODEL_NAMES
+    promoted, process, *others = lines.values()
+    np.testing.assert_allclose(promoted[:, 0], np.mean([process, *others], axis=0)[:, 0])
+    np.testing.assert_allclose(promoted[:, 1], (process[:, 1] + others[-1][:, 1]) / 2)
+
+
+# ---------------------------------------------------------------- borrowed lines
+
+
+def test_borrowed_lines_are_those_of_glasses_and_of_lithium_samples_written_as_sodium_ones() -> None:
+    lines = borrowed_lines()
+    is_lithium = lines.features[:, training.LITHIUM_COLUMN] > 0
+    sodium = lines.features[:, FEATURE_NAMES.index("sodium_fraction")]
+    lithium_ions = lines.features[:, FEATURE_NAMES.index("fraction_Li")]
+    assert (sodium > 0).all()
+    assert (lithium_ions[is_lithium] == 0).all()
+    np.testing.assert_allclose(sodium[is_lithium], lines.features[is_lithium, training.LITHIUM_COLUMN])
+    assert set(lines.weights[is_lithium]) == {training.LITHIUM_WEIGHT}
+    assert set(lines.weights[~is_lithium]) == {training.GLASS_WEIGHT}
+    assert min(is_lithium.sum(), (~is_lithium).sum()) > 1000
+    assert np.isfinite(lines.lines).all()
+
+
+def test_the_line_of_a_glass_goes_through_its_conductivities() -> None:
+    glasses = [s for s in load_table("glasses") if s.quality == "ok"]
+    name, n_rows = Counter(s.sample_id.rpartition("-")[0] for s in glasses).most_common(1)[0]
+    seen = observations([s for s in glasses if s.sample_id.rpartition("-")[0] == name], [], is_scored=False)
+    assert n_rows > 2
+    lines = borrowed_lines()
+    (same,) = np.flatnonzero(
+        (np.array(lines.groups) == seen.groups[0])
+        & (np.abs(lines.features - seen.features[0]) < 1e-12)[:, 20:60].all(axis=1)
+    )[:1]
+    found = line_to_observation(np.tile(lines.lines[same], (n_rows, 1)), seen.coefficients)
+    np.testing.assert_allclose(found, seen.targets, atol=0.05)
+
+
+def test_a_borrowed_glass_of_a_tested_composition_and_the_groups_tested_do_not_teach(rows: Rows) -> None:
+    lines = borrowed_lines()
+    tested = replace(rows.take(np.arange(3)), features=lines.features[[5, 5, 5]])
+    left = lines.unknown_to(tested)
+    assert 0 < len(lines.groups) - len(left.groups) < 200
+    block = np.r_[BLOCKS["fraction"], BLOCKS["phase"]]
+    assert not (np.abs(left.features[:, block] - lines.features[5, block]).sum(axis=1) < 1e-6).any()
+    samples = [replace(s, group_id=lines.groups[-1]) for s in tested.samples]
+    assert lines.groups[-1] not in lines.unknown_to(replace(tested, samples=samples)).groups
+
+
+def test_lithium_samples_of_a_tested_formula_still_teach(rows: Rows) -> None:
+    lines = borrowed_lines()
+    place = int(np.flatnonzero(lines.features[:, training.LITHIUM_COLUMN] > 0)[0])
+    tested = replace(rows.take(np.arange(1)), features=lines.features[[place]])
+    assert (lines.unknown_to(tested).features[:, training.LITHIUM_COLUMN] > 0).sum() == (
+        lines.features[:, training.LITHIUM_COLUMN] > 0
+    ).sum()
+
+
+def test_borrowed_lines_move_the_forest_and_nothing_else(rows: Rows) -> None:
+    options = {"parameters": gaussian.default_parameters()}
+    with_all = fit_conductivity(rows, **options).lines(rows.features)
+    none = borrowed_lines().take(np.zeros(len(borrowed_lines().groups), dtype=bool))
+    without = fit_conductivity(rows, borrowed=none, **options).lines(rows.features)
+    for name in training.MODEL_NAMES[1:3]:
+        np.testing.assert_array_equal(with_all[name], without[name])
+    assert (with_all[training.MODEL_NAMES[3]] != without[training.MODEL_NAMES[3]]).any()
 
 
 def test_trees_learn_from_conductivities_brought_to_25_degrees_along_the_line(rows: Rows) -> None:
@@ -314,6 +425,7 @@ def test_scores_are_mean_absolute_errors_over_rows_and_their_spread_over_shuffle
     table = score_table(_scored((0.2, 0.6)), least_rows=1)
     overall = {(r.quantity, r.model): r for r in table if r.subset == "all"}
     expected = {"log10 σ": (4, 4), "log10 σ, 15–35 °C": (3, 3), "Ea / eV": (2, 2)}
+    assert "log10 σ, 15–35 °C, measured" not in {r.quantity for r in table}
     for quantity, (n_rows, n_papers) in expected.items():
         row = overall[quantity, "model"]
         assert row == ScoreRow(quantity, "all", "model", row.error, row.spread, n_rows, n_papers)
@@ -426,7 +538,7 @@ def _in_folds(errors: Array, n_folds: int = N_FOLDS) -> CrossValidation:
     rows = observations([TRAIN.samples[2]] * n, TRAIN.samples[4:5], is_scored=True)
     off = np.r_[errors, 0.0]
     folds = np.r_[np.arange(n) % n_folds, 0][None]
-    return CrossValidation(rows, (0,), {"mean of both": (rows.targets + off)[None]}, np.full((1, n + 1), 0.5), folds)
+    return CrossValidation(rows, (0,), {"mean of three": (rows.targets + off)[None]}, np.full((1, n + 1), 0.5), folds)
 
 
 def test_the_coverage_is_that_of_folds_which_did_not_calibrate_it() -> None:

@@ -4,8 +4,9 @@
 
 1. *as printed*: every row, groups as collected. 2. *quotes joined*: the same rows; texts in which one measurement
 stands first-hand and quoted are one group, so that it is never on both sides of a split. 3. *as reviewed*: quotes
-left out, formulas, temperatures, origins and groups corrected, values that were never measured left out. The last
-two share their folds. Scored are the rows that no verdict touched.
+left out, formulas, temperatures, origins and groups corrected, values that were never measured left out; once with the
+joined groups and the folds of 2, once with its own groups, which is what the promoted model is scored on: with the
+quotes gone, texts need not be joined. Scored are the rows that no verdict touched.
 """
 
 from __future__ import annotations
@@ -22,12 +23,11 @@ import numpy as np
 from nascreen.datasets import grouped_folds, load_table, sodium_conductivity_rows, sodium_ea_rows
 from nascreen.quality import find_all
 from nascreen.records import Sample
-from nascreen.training import Rows, chalcogenide_glass_rows, cross_validate, joined, observations
+from nascreen.training import PROMOTED, Rows, chalcogenide_glass_rows, cross_validate, joined, observations
 from nascreen.verdicts import load_verdicts, reviewed_table
 
 HERE = Path(__file__).resolve().parent
-SEEDS = (0, 1, 2, 3, 4)
-PROMOTED = "mean of both"
+SEEDS = (0, 1, 2)
 
 
 def joined_groups(samples: Sequence[Sample]) -> dict[str, str]:
@@ -82,7 +82,10 @@ def main() -> None:
     found = {
         "as printed": errors_by_row(printed),
         "quotes joined": errors_by_row([replace(s, group_id=groups[s.sample_id]) for s in printed], names),
-        "as reviewed": errors_by_row([replace(s, group_id=groups[s.sample_id]) for s in reviewed], names),
+        "as reviewed, quotes joined": errors_by_row(
+            [replace(s, group_id=groups[s.sample_id]) for s in reviewed], names
+        ),
+        "as reviewed": errors_by_row(reviewed),
     }
     decisions = Counter(v.verdict for v in load_verdicts() if v.table == "literature")
     touched = {v.subject for v in load_verdicts() if v.verdict != "kept" and v.column != "density_g_cm3"}
