@@ -19,10 +19,13 @@ from nascreen.datasets import data_folder, model_folder
 
 PACKAGE = Path(nascreen.__file__).parent
 ORDER = (
-    "errors", "chemistry", "elements", "physics", "records", "history", "database", "store", "backups", "spreadsheets", "units", "datasets", "lab", "schema", "loaders",
-    "gaussian", "features", "encoding", "surrogate", "optimizer", "recipes", "models", "tables",
-    "training", "export", "tracking", "descriptors", "learners", "columns", "tabular", "spaces", "lattices", "array_features", "screening", "stream", "filters", "queries", "plots", "campaign", "wording", "figures", "report", "pipeline",
-    "cli_lab", "cli_data", "cli_screen", "cli",
+    "errors", "chemistry", "elements", "physics", "records", "history", "database", "store", "backups",
+    "spreadsheets", "units", "datasets", "lab", "schema", "loaders", "verdicts", "quality", "replicates",
+    "founding", "overview", "bibliography", "gaussian", "features", "encoding", "surrogate", "optimizer",
+    "recipes", "models", "tables", "training", "export", "tracking", "descriptors", "learners", "columns",
+    "tabular", "spaces", "lattices", "array_features", "screening", "stream", "filters", "queries", "plots",
+    "campaign", "wording", "figures", "data_figures", "report", "pipeline", "quality_report", "cli_lab",
+    "cli_data", "cli_screen", "cli",
 )  # fmt: skip
 EXCEPTED = "mlflow_model"
 """MLflow runs this file by its path; of the package only `tracking` names it."""
@@ -179,14 +182,16 @@ def _commands() -> list[str]:
 
 
 def _supply(command: str, folder: Path) -> None:
-    """Put in place what a command reads: the shipped tables, and the README's own CSV block as the table it names."""
+    """Put in place what a command reads: the shipped tables, and the README's own CSV block as own results."""
     for name in ("datasets", "models"):
         if not (folder / name).exists():
             (folder / name).symlink_to(PACKAGE.parent / name, target_is_directory=True)
     words = shlex.split(command, comments=True)
-    if "--csv" in words and not (folder / words[words.index("--csv") + 1]).exists():
-        tables = _blocks("csv") or ["formula,phase,sinter_temp_c\nNa3Zr2Si2PO12,crystalline,1200\nNa3BS3,glass,\n"]
-        (folder / words[words.index("--csv") + 1]).write_text(tables[0], encoding="utf-8")
+    if "--csv" in words:
+        table = "formula,phase,sinter_temp_c\nNa3Zr2Si2PO12,crystalline,1200\nNa3BS3,glass,\n"
+        (folder / words[words.index("--csv") + 1]).write_text(table, encoding="utf-8")
+    if words[1:3] == ["data", "add"]:
+        (folder / words[3]).write_text(_blocks("csv")[0], encoding="utf-8")
 
 
 def test_the_readme_shows_at_least_one_command() -> None:
@@ -200,7 +205,8 @@ def test_the_commands_of_the_readme_run_in_order(tmp_path: Path) -> None:
     for command in commands:
         _supply(command, tmp_path)
         done = subprocess.run(
-            command, shell=True, cwd=tmp_path, env={**os.environ, "PATH": path, "PYTHONUTF8": "1"},
+            command, shell=True, cwd=tmp_path,
+            env={**os.environ, "PATH": path, "PYTHONUTF8": "1", "NASCREEN_HOME": str(tmp_path / "home")},
             capture_output=True, encoding="utf-8", check=False, timeout=60,
         )  # fmt: skip
         assert done.returncode == 0, f"{command}: {done.stderr}"
