@@ -554,6 +554,10 @@ do not edit. `datapackage.json` (Frictionless) and `croissant.json` (Croissant 1
 `nascreen data schema --format jsonschema` prints the schema of a JSON record.
 
 One row is one sample at one temperature, but for `elements`. An empty cell is a value that the text does not state.
+
+The tables hold what their sources print. `verdicts.csv` holds the reviewed decisions about single rows and about
+findings of the quality checks (kept, corrected, excluded), each with its reason; what learns, ranks or compares reads
+the tables with these applied (`nascreen.verdicts.reviewed_table`). `nascreen data check` prints findings and decisions.
 """
 
 
