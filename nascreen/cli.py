@@ -11,6 +11,7 @@ import typer
 
 from nascreen import __version__
 from nascreen.cli_data import data_app
+from nascreen.cli_explain import explain, probability_line, probability_values, threshold_of
 from nascreen.cli_screen import plots, rank_screened, recipe, screen
 from nascreen.errors import InputError, NascreenError, RangeError, shown
 
@@ -26,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data")
+app.command()(explain)
 app.command()(recipe)
 app.command()(screen)
 app.command()(plots)
@@ -82,6 +84,7 @@ def predict(
     second_phase: Annotated[str, typer.Option(help="Pore filler, matrix or sintering aid.")] = "",
     second_phase_role: Annotated[str, typer.Option(help="pore_filler, matrix, sintering_aid.")] = "",
     meas_temp_c: Annotated[str, typer.Option(help="Temperature of the conductivity in °C; 25 if left out.")] = "",
+    above: Annotated[str, typer.Option("--above", help="Probability of more than this, in S/cm.")] = "",
     strict: Annotated[bool, typer.Option("--strict", help="Refuse formulas that are not charge balanced.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -95,13 +98,16 @@ def predict(
         "second_phase_role": second_phase_role, "meas_temp_c": meas_temp_c,
     }  # fmt: skip
     if csv is not None:
-        given = [f"--{name.replace('_', '-')}" for name, text in {**cells, "json": as_json}.items() if text]
+        given = [
+            f"--{name.replace('_', '-')}" for name, text in {**cells, "above": above, "json": as_json}.items() if text
+        ]
         if given:
             raise InputError(f"With --csv the conditions are columns of the table; leave out {', '.join(given)}.")
         _predict_table(csv, out, strict=strict)
         return
     if out is not None:
         raise InputError("--out is for tables; for one formula use --json, or give --csv FILE.")
+    threshold = threshold_of(above)
     from nascreen.models import load_models
     from nascreen.tables import conditions_from_cells, result_values
 
@@ -110,9 +116,12 @@ def predict(
     if as_json:
         import json
 
-        print(json.dumps({"formula": sample.formula, **result_values(prediction)}, ensure_ascii=False, indent=1))
+        values = {**result_values(prediction), **probability_values(prediction, threshold)}
+        print(json.dumps({"formula": sample.formula, **values}, ensure_ascii=False, indent=1))
     else:
         print(_prediction_text(prediction))
+        if threshold is not None:
+            print(f"  {probability_line(prediction, threshold)}")
 
 
 def _prediction_text(p: Prediction) -> str:

@@ -23,9 +23,9 @@ ORDER = (
     "spreadsheets", "units", "datasets", "lab", "schema", "loaders", "verdicts", "quality", "replicates",
     "founding", "overview", "bibliography", "gaussian", "features", "encoding", "surrogate", "optimizer",
     "recipes", "models", "tables", "training", "export", "tracking", "descriptors", "learners", "columns",
-    "tabular", "spaces", "lattices", "array_features", "screening", "stream", "filters", "queries", "plots",
+    "tabular", "spaces", "lattices", "array_features", "screening", "explain", "stream", "filters", "queries", "plots",
     "campaign", "wording", "figures", "data_figures", "report", "pipeline", "quality_report", "cli_lab",
-    "cli_data", "cli_screen", "cli",
+    "cli_data", "cli_screen", "cli_explain", "cli",
 )  # fmt: skip
 EXCEPTED = "mlflow_model"
 """MLflow runs this file by its path; of the package only `tracking` names it."""
@@ -176,7 +176,7 @@ def _commands() -> list[str]:
     for block in _blocks("console|sh|shell|bash"):
         for line in re.sub(r"\\\n\s*", " ", block).splitlines():
             command = line.removeprefix("$ ").strip()
-            if re.match(r"nascreen (predict|rank|data)\b", command):
+            if re.match(r"nascreen (predict|rank|data|explain)\b", command):
                 found.append(command)
     return found
 
