@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nascreen import __version__
+from nascreen.cli_campaign import campaign_app
 from nascreen.cli_data import data_app
 from nascreen.cli_explain import explain, probability_line, probability_values, threshold_of
 from nascreen.cli_screen import plots, rank_screened, recipe, screen
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data")
+app.add_typer(campaign_app, name="campaign")
 app.command()(explain)
 app.command()(recipe)
 app.command()(screen)

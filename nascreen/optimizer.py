@@ -529,8 +529,11 @@ class _Worth:
         self.problem = problem
         names = dict.fromkeys([*(o.name for o in problem.objectives), *(c.name for c in problem.constraints)])
         self.told = {name: _model_of(problem, name) for name in names}
+        self.wanted = frozenset(o.name for o in problem.objectives)
+        # That a constraint will be measured elsewhere makes it no likelier to hold here.
         self.models = {
-            name: model.with_pending(problem.inputs, _pending_of(problem, name)) for name, model in self.told.items()
+            name: model.with_pending(problem.inputs, _pending_of(problem, name)) if name in self.wanted else model
+            for name, model in self.told.items()
         }
         self.merits = [
             _Merit(o.name, None if o.target is None else self.told[o.name].scaled(o.target)) for o in problem.objectives
@@ -686,7 +689,8 @@ class _Batch:
             codes = distinct[self.beliefs.rows]
             self.is_free &= codes != codes[place]
         self.worth.believe_measured(self.beliefs, place)
-        self.posteriors = {name: posterior.learn(place) for name, posterior in self.posteriors.items()}
+        for name in self.worth.wanted:
+            self.posteriors[name] = self.posteriors[name].learn(place)
 
 
 def _shortlist(utility: Array, size: int) -> Index:
@@ -796,8 +800,8 @@ def _acquisition(problem: Problem, goal: Goal, acquisition: Acquisition) -> str:
 
 
 def _described(worth: _Worth, batch: _Batch, rng: np.random.Generator) -> tuple[Suggested, ...]:
-    """Return the chosen rows with what is believed of them before any of the batch is measured."""
-    beliefs = worth.candidates[_places(worth.candidates.rows, batch.beliefs.rows[batch.chosen])]
+    """Return the chosen rows with what is believed of them from what is told alone."""
+    beliefs = _beliefs(worth.problem, worth.told, batch.beliefs.rows[batch.chosen])
     moments = {name: model.moments(beliefs.mean[name], beliefs.sd[name]) for name, model in worth.told.items()}
     improves = _improvement_probability(worth, beliefs, rng)
     feasible = np.exp(worth.log_feasibility(beliefs))
