@@ -11,7 +11,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import nascreen
+from nascreen import optimizer
 from nascreen.campaign_figures import best_so_far, random_search, write_figures
 from nascreen.campaigns import Campaign, Constraint, Objective
 from nascreen.errors import ConflictError, InputError, IntegrityError, RangeError, TableError, UnknownNameError
@@ -46,6 +47,10 @@ FORMULAS = (
 )
 DENSITY = Objective("rel_density_pct")
 Maker = Callable[..., Campaign]
+
+
+def _row(row: tuple[int, int, str]) -> dict[str, Any]:
+    return dict(zip(GRID, row, strict=True))
 
 
 def _density(values: Mapping[str, Any]) -> float:
@@ -126,7 +131,7 @@ def test_nothing_is_handed_out_twice_to_many_at_once_until_all_is(make: Maker, t
 def test_a_campaign_finds_the_best_settings_sooner_than_chance(make: Maker) -> None:
     campaign = make(goal="best")
     _run(campaign, 10)
-    top = sorted((_density(dict(zip(GRID, row, strict=True))) for row in SETTINGS), reverse=True)
+    top = sorted((_density(_row(row)) for row in SETTINGS), reverse=True)
     best = campaign.best()
     assert best is not None
     assert best.results["rel_density_pct"] == pytest.approx(top[0])
@@ -188,9 +193,11 @@ def test_a_choice_that_breaks_a_rule_is_handed_to_nobody(make: Maker, monkeypatc
 
 def test_preferred_candidates_come_first_and_others_when_they_run_out(make: Maker) -> None:
     campaign = make(distinct=["time_h"])
-    batch = campaign.ask(3, prefer=lambda values: values["time_h"] == 12)
-    assert [one.values["time_h"] == 12 for one in batch] == [True, False, False]
-    assert len({one.values["time_h"] for one in batch}) == 3
+    # The best of all have the time of the preferred one, which a batch holds once.
+    campaign.attach([_row(row) | {"rel_density_pct": 99.0 if row[1] == 6 else 50.0} for row in SETTINGS[:9]])
+    batch = campaign.ask(3, prefer=lambda values: values == _row((1300, 6, "mill")))
+    assert batch[0].values == _row((1300, 6, "mill"))
+    assert sorted(one.values["time_h"] for one in batch) == [2, 6, 12]  # type: ignore[type-var]
 
 
 def test_a_space_checks_its_candidates_again(make: Maker) -> None:
@@ -231,25 +238,50 @@ def test_reasons_give_prediction_shares_pending_neighbours_and_cuts(make: Maker)
 
 def test_a_failure_makes_its_neighbourhood_less_likely_to_succeed(make: Maker) -> None:
     campaign = make()
-    campaign.attach(
-        [dict(zip(GRID, row, strict=True)) | {"failure": "melted"} for row in SETTINGS if row[0] == 1300][:4]
-    )
-    campaign.attach(
-        [dict(zip(GRID, row, strict=True)) | {"rel_density_pct": 90} for row in SETTINGS if row[0] == 1000][:4]
-    )
+    campaign.attach([_row(row) | {"failure": "melted"} for row in SETTINGS if row[0] == 1300][:4])
+    campaign.attach([_row(row) | {"rel_density_pct": 90} for row in SETTINGS if row[0] == 1000][:4])
     hot, cold = (campaign.ask(1, fixed={"sinter_temp_c": temp})[0].feasibility or 0 for temp in (1300, 1000))
     assert hot < 0.4
     assert cold > 0.6
 
 
-def test_a_constraint_not_measured_yet_is_not_taken_as_held(make: Maker) -> None:
-    campaign = make(constraints=["strength_mpa >= 40"])
-    for i, one in enumerate(campaign.ask(6)):
-        results = {"rel_density_pct": _density(one.values)} | ({"strength_mpa": 35.0 + 3 * i} if i < 4 else {})
-        campaign.tell(one.id, results)
-    with_two_pending = campaign.ask(1)[0]
-    assert 0.05 < (with_two_pending.feasibility or 0) < 0.95
-    assert with_two_pending.prediction["strength_mpa"].hi - with_two_pending.prediction["strength_mpa"].lo > 3
+def _feasibility(campaign: Campaign) -> dict[int, float]:
+    state = campaign.state()
+    worth = optimizer._Worth(campaign.problem(state, campaign.table(state)), "top_probability")
+    found = worth.log_feasibility(worth.candidates)
+    return dict(zip(worth.candidates.rows.tolist(), found.tolist(), strict=True))
+
+
+def test_what_is_not_measured_yet_makes_no_prediction_surer(make: Maker) -> None:
+    told = [_row(row) | {"rel_density_pct": 90 + i, "strength_mpa": 35 + 2 * i} for i, row in enumerate(SETTINGS[:6])]
+    here = _row((1200, 6, "mill"))
+    seen, feasible = [], []
+    for name in ("without", "with"):
+        campaign = make(name=name, constraints=["strength_mpa >= 42"])
+        campaign.attach(told)
+        if name == "with":
+            near = campaign.ask(5, fixed={"sinter_temp_c": 1200}, forbid='time_h = 6 AND route = "mill"')
+            for one in near[:3]:
+                campaign.tell(one.id, {"rel_density_pct": 92.0})
+        feasible.append(_feasibility(campaign))
+        (one,) = campaign.ask(1, fixed=here)
+        seen.append((*astuple(one.prediction["strength_mpa"]), one.feasibility))
+    assert seen[0] == pytest.approx(seen[1])
+    assert {row: feasible[0][row] for row in feasible[1]} == pytest.approx(feasible[1])
+    (waiting,) = campaign.ask(1, fixed={"sinter_temp_c": 1300})
+    campaign.ask(4, fixed={"sinter_temp_c": 1300})
+    campaign.abandon(waiting.id)
+    again = campaign.ask(1, fixed=dict(waiting.values))[0]
+    assert astuple(again.prediction["rel_density_pct"]) == pytest.approx(astuple(waiting.prediction["rel_density_pct"]))
+
+
+def test_a_stated_uncertainty_reaches_the_optimizer_as_a_variance(make: Maker) -> None:
+    campaign = make()
+    campaign.attach([_row(SETTINGS[0]) | {"rel_density_pct": 90, "rel_density_pct_sd": 0.3}])
+    state = campaign.state()
+    problem = campaign.problem(state, campaign.table(state))
+    assert problem.variances is not None
+    assert problem.variances.tolist() == [[pytest.approx(0.09)]]
 
 
 def test_neighbours_are_named_with_their_citation(make: Maker) -> None:
@@ -422,7 +454,7 @@ FORMULA_POOL = {"formula": list(FORMULAS)}
     "source",
     [
         pytest.param(GRID, id="columns"),
-        pytest.param([dict(zip(GRID, row, strict=True)) for row in SETTINGS], id="rows"),
+        pytest.param([_row(row) for row in SETTINGS], id="rows"),
         pytest.param(pd.DataFrame(GRID), id="frame"),
     ],
 )
@@ -616,9 +648,7 @@ def test_the_pictures_show_progress_predictions_and_what_was_asked(make: Maker, 
 
 def test_simulated_random_search_draws_from_told_values_and_reaches_the_best_of_all(make: Maker) -> None:
     campaign = make()
-    campaign.attach(
-        [dict(zip(GRID, row, strict=True)) | {"rel_density_pct": float(i)} for i, row in enumerate(SETTINGS, start=1)]
-    )
+    campaign.attach([_row(row) | {"rel_density_pct": float(i)} for i, row in enumerate(SETTINGS, start=1)])
     searched = random_search(campaign, DENSITY, len(SETTINGS))
     assert (np.diff(searched, axis=1) >= 0).all()
     assert (searched[:, -1] == len(SETTINGS)).all()
