@@ -366,7 +366,11 @@ def _check_value(column: Column, value: object) -> None:
     is_number = hasattr(value, "__float__") and not isinstance(value, bool)
     if not is_number or (column.kind == "integer" and not isinstance(value, int)):
         raise _refused(column, value)
-    _check_bounds(column, float(value), value)  # type: ignore[arg-type]
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except OverflowError as error:
+        raise _refused(column, value) from error
+    _check_bounds(column, number, value)
 
 
 def check_sample(sample: Sample) -> None:

@@ -392,6 +392,18 @@ PROMOTED = "mean of three"
 MODEL_NAMES = (PROMOTED, "gaussian process", "xgboost", "extra trees")
 
 
+def in_six_digits(features: Array) -> Array:
+    """Return features to six digits that count.
+
+    Features of one composition differ in their last bits by the order in which they are summed; a tree that learned
+    from such differences would branch on them.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        step = 10.0 ** (np.floor(np.log10(np.abs(features))) - 5)
+        rounded = np.round(features / step) * step
+    return np.asarray(np.where((features == 0) | np.isnan(features), features, rounded))
+
+
 def without_gaps(features: Array) -> Array:
     """Return features as a forest sees them, values not known at `MISSING`."""
     return np.where(np.isnan(features), MISSING, features)
@@ -485,7 +497,7 @@ def _forest(process: ArrheniusProcess, scaler: Scaler, rows: Rows, borrowed: Bor
     )
     features = np.vstack([rows.features[mask], borrowed.features])
     lines = np.column_stack([at_25, at_25 + HOT_DECADES_PER_EV * ea])
-    return forest.fit(without_gaps(features).astype(np.float32), lines, sample_weight=weights)
+    return forest.fit(without_gaps(in_six_digits(features)).astype(np.float32), lines, sample_weight=weights)
 
 
 def _brought_to_25(process: ArrheniusProcess, scaler: Scaler, rows: Rows) -> Array:
@@ -498,7 +510,7 @@ def _brought_to_25(process: ArrheniusProcess, scaler: Scaler, rows: Rows) -> Arr
 
 def _boosted(features: Array, targets: Array, settings: Mapping[str, Any], seed: int) -> Any:  # noqa: ANN401
     xgboost = require("xgboost")
-    data = xgboost.DMatrix(features.astype(np.float32), label=targets)
+    data = xgboost.DMatrix(in_six_digits(features).astype(np.float32), label=targets)
     return xgboost.train({**settings, "seed": seed}, data, N_TREES)
 
 

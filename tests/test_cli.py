@@ -136,7 +136,7 @@ def _allowed(name: str) -> str:
         ("suggest thioborate --n 1 --seed -1", "seed"),
         ("data show lit-9999999", "No row has the identifier 'lit-9999999'; they look like lit-0001"),
         ("train --seeds 0", "The number of shuffles must be at least 1; got 0."),
-        ("screen", "No such command 'screen'."),
+        ("sinter", "No such command 'sinter'."),
     ],
     ids=lambda text: text if re.match("(predict|rank|suggest|data|train|screen)\\b", text) else "",
 )  # fmt: skip

@@ -35,6 +35,7 @@ from nascreen.training import (
     cross_validate_strength,
     fit_conductivity,
     fit_strength,
+    in_six_digits,
     interval_coverage,
     interval_factors,
     line_to_observation,
@@ -107,6 +108,15 @@ def test_a_family_whose_repeats_scatter_more_teaches_less() -> None:
     narrow = min(by_family, key=lambda f: spreads[f].between_sd)
     assert by_family[wide] < 1 < by_family[narrow]
     assert np.all(weights[~rows.is_conductivity] == 1)
+
+
+def test_trees_learn_from_six_digits() -> None:
+    noisy = np.array([[0.1 + 0.2, -1234567.0, 0.0, np.nan], [0.3, -1234568.0, 0.0, np.nan]])
+    first, second = in_six_digits(noisy)
+    assert np.array_equal(first, second, equal_nan=True)
+    np.testing.assert_allclose(first[:2], noisy[0, :2], rtol=5e-6)
+    assert first[2] == 0
+    assert np.isnan(first[3])
 
 
 def test_without_repeats_every_row_counts_alike() -> None:
