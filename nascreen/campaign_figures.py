@@ -255,7 +255,7 @@ def front_figure(campaign: Campaign, whole: Sequence[Experiment]) -> Any:  # noq
         if len(part):
             front = part[non_dominated(merits[part])]
             front = front[np.argsort(values[front, 0], kind="stable")]
-            look = {"color": f"rgba(209,73,91,{0.25 * quarter})", "shape": shape}
+            look = {"color": f"rgba(209,73,91,{0.2 + 0.2 * quarter:.1f})", "shape": shape}
             figure.add_scatter(x=values[front, 0], y=values[front, 1], mode="lines+markers", line=look,
                                name=f"front after {part[-1] + 1}")  # fmt: skip
     return _laid_out(figure, *(axis_text(campaign, o.name) for o in objectives))
@@ -271,7 +271,7 @@ def map_figure(campaign: Campaign, experiments: Sequence[Experiment]) -> Any:  #
     spots = centred @ axes
     spots = spots if spots.shape[1] == 2 else np.c_[spots, np.zeros(len(spots))]
     # Candidates of a grid that differ along a third axis would hide each other.
-    spots = spots + rng.normal(0, 0.01, spots.shape) * max(float(np.ptp(spots)), 1e-9)
+    spots = spots + rng.normal(0, 0.02, spots.shape) * max(float(np.ptp(spots)), 1e-9)
     every = np.sort(rng.permutation(table.n_candidates)[:MOST_DRAWN])
     name = campaign.settings.objectives[0].name
     groups: Mapping[str, list[Experiment]] = {
@@ -281,7 +281,7 @@ def map_figure(campaign: Campaign, experiments: Sequence[Experiment]) -> Any:  #
     }
     figure = go.Figure()
     figure.add_scatter(x=spots[every, 0], y=spots[every, 1], mode="markers", name="candidates", hoverinfo="skip",
-                         marker={"color": CALM, "size": 4, "opacity": 0.35})  # fmt: skip
+                         marker={"color": CALM, "size": 5, "opacity": 0.6})  # fmt: skip
     looks: Mapping[str, dict[str, Any]] = {
         "told": {"size": 10, "color": [one.results.get(name) for one in groups["told"]], "colorscale": "Viridis",
                  "colorbar": {"title": name}, "line": {"width": 1, "color": "white"}},

@@ -33,7 +33,7 @@ _HEAD = re.compile(r"(.*?)\s*\[([^\[\]]*)\]")
 
 # ---------------------------------------------------------------- TOML
 
-_KEYS = ("name", "store", "pool", "seed", "goal", "acquisition", "prior", "cost", "n", "measure", "objective",
+_KEYS = ("name", "store", "pool", "seed", "goal", "acquisition", "engine", "prior", "cost", "n", "measure", "objective",
          "constraint", "batch", "columns", "units")  # fmt: skip
 
 
@@ -175,6 +175,7 @@ def _options(part: _Part, author: str) -> Options:
     # Names that Python's types know are checked when the campaign is made.
     options["goal"] = part.text("goal", "top")  # type: ignore[typeddict-item]
     options["acquisition"] = part.text("acquisition", "auto")  # type: ignore[typeddict-item]
+    options["engine"] = part.text("engine", "own")  # type: ignore[typeddict-item]
     return options
 
 

@@ -55,6 +55,7 @@ from nascreen.optimizer import (
     propose,
 )
 from nascreen.optimizer import outlook as outlook_of
+from nascreen.optuna_engine import Engine, propose_by_optuna
 from nascreen.optuna_export import write_study
 from nascreen.outcomes import (
     Experiment,
@@ -104,6 +105,7 @@ class Options(TypedDict, total=False):
         prior: ``auto``, ``literature`` or ``none``.
         goal: ``top`` or ``best``.
         acquisition: By what to choose.
+        engine: ``own``, ``optuna_tpe`` or ``optuna_gp``.
         seed: Seed of whatever is drawn.
         kinds: What a column of the pool is: numeric, categorical, formula or label.
         n: How many candidates to draw of a space.
@@ -119,6 +121,7 @@ class Options(TypedDict, total=False):
     prior: str
     goal: Goal
     acquisition: Acquisition
+    engine: Engine
     seed: int
     kinds: Mapping[str, str]
     n: int | None
@@ -335,7 +338,11 @@ class Campaign:
         return chosen
 
     def _proposals(self, problem: Problem, n: int, seed: int) -> list[tuple[Proposal, Suggested]]:
-        made = propose(problem, n, goal=self.settings.goal, acquisition=self.settings.acquisition, seed=seed)
+        settings = self.settings
+        if settings.engine == "own":
+            made = propose(problem, n, goal=settings.goal, acquisition=settings.acquisition, seed=seed)
+        else:
+            made = propose_by_optuna(problem, n, settings.engine, seed)
         return [(made, one) for one in made.suggestions]
 
     def _after(self, problem: Problem, rows: Sequence[int]) -> Problem:
@@ -365,14 +372,17 @@ class Campaign:
             *further,
         ]
         return {
-            "prediction": prediction, "exploration_share": s.exploration_share, "feasibility": s.feasibility,
-            "probability_of_improvement": s.probability_of_improvement, "acquisition": proposal.acquisition,
+            "prediction": prediction, "exploration_share": s.exploration_share if prediction else None,
+            "feasibility": s.feasibility if prediction else None, "acquisition": proposal.acquisition,
+            "probability_of_improvement": s.probability_of_improvement if prediction else None,
             "reasons": [text for text in reasons if text], "checks": list(checks),
         }  # fmt: skip
 
     def _prediction_sentences(
         self, prediction: Mapping[str, Sequence[float]], proposal: Proposal, s: Suggested, n_told: Mapping[str, int]
     ) -> list[str]:
+        if self.settings.engine != "own":
+            return [f"Chosen by the engine {self.settings.engine} of Optuna, which predicts nothing."]
         if not prediction:
             return ["Nothing is told yet, so it is chosen to lie far from the others."]
         lines = [f"Predicted {self.value_text(name, mean)} (90 %: {lo:.4g} to {hi:.4g})."

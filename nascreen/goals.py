@@ -11,6 +11,7 @@ from typing import Any, get_args
 from nascreen.errors import InputError, RangeError, shown
 from nascreen.history import checked_number
 from nascreen.optimizer import Acquisition, Constraint, Goal, Mode, Objective
+from nascreen.optuna_engine import Engine, check_engine
 from nascreen.pools import Pool
 from nascreen.records import COLUMN_BY_NAME, Column
 from nascreen.units import UNITS, heading_text
@@ -39,6 +40,7 @@ class Settings:
         prior: ``auto`` or ``literature`` takes the literature model as prior mean where there is a formula.
         goal: ``top`` for many good ones, ``best`` for the one best.
         acquisition: By what to choose; ``auto`` follows the goal.
+        engine: ``own``, or ``optuna_tpe`` or ``optuna_gp`` for Optuna's samplers.
         seed: Seed of whatever is drawn.
     """
 
@@ -52,6 +54,7 @@ class Settings:
     prior: str = "auto"
     goal: Goal = "top"
     acquisition: Acquisition = "auto"
+    engine: Engine = "own"
     seed: int = 0
 
     @property
@@ -153,6 +156,7 @@ def _check_choices(settings: Settings) -> None:
     seed: Any = settings.seed
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**53:
         raise RangeError(f"The seed is {shown(settings.seed)}; allowed is a whole number from 0.")
+    check_engine(settings.engine)
     units: Mapping[str, Any] = settings.units
     for name, unit in units.items():
         if name not in settings.properties:

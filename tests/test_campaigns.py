@@ -26,7 +26,15 @@ import nascreen
 from nascreen import optimizer
 from nascreen.campaign_figures import best_so_far, random_search, write_figures
 from nascreen.campaigns import Campaign, Constraint, Objective
-from nascreen.errors import ConflictError, InputError, IntegrityError, RangeError, TableError, UnknownNameError
+from nascreen.errors import (
+    ConflictError,
+    InputError,
+    IntegrityError,
+    MissingExtraError,
+    RangeError,
+    TableError,
+    UnknownNameError,
+)
 from nascreen.goals import check_bounds, column_of, read_constraint
 from nascreen.pools import PRIOR, Pool, read_pool
 from nascreen.records import Sample
@@ -206,6 +214,54 @@ def test_a_space_checks_its_candidates_again(make: Maker) -> None:
     assert "keeps every rule of the space thioborate, charge balance with them" in one.checks
     with pytest.raises(nascreen.errors.NascreenError, match="breaks a rule that all candidates keep"):
         campaign.pool.check({**one.values, "formula": "Na4BS3"})
+
+
+def test_optuna_is_another_engine_behind_the_same_ask_and_tell(make: Maker) -> None:
+    rules = {"constraints": ["strength_mpa >= 40"], "distinct": ["time_h"], "engine": "optuna_tpe", "seed": 2}
+    first, second = make(**rules), make(store="other", **rules)
+    for campaign in (first, second):
+        for _ in range(5):
+            batch = campaign.ask(2, forbid='route = "mill" AND time_h = 2')
+            assert len({one.values["time_h"] for one in batch}) == 2
+            assert all("not forbidden by" in "; ".join(one.checks) for one in batch)
+            assert batch[0].reasons[0] == "Chosen by the engine optuna_tpe of Optuna, which predicts nothing."
+            campaign.fail(batch[1].id, "cracked")
+            campaign.tell(batch[0].id, {"rel_density_pct": _density(batch[0].values), "strength_mpa": 41.0})
+    asked = [s.candidate for s in first.state().suggestions]
+    assert asked == [s.candidate for s in second.state().suggestions]
+    assert len(set(asked)) == 10
+
+
+@pytest.mark.parametrize(
+    ("engine", "error", "words"),
+    [
+        pytest.param(
+            "botorch", InputError, "engine is 'botorch'; allowed are own, optuna_tpe and optuna_gp", id="unknown"
+        ),
+        pytest.param(
+            "optuna_gp", MissingExtraError, r"optuna_gp needs more packages; .* nascreen\[train\] torch", id="torch"
+        ),
+    ],
+)
+def test_an_engine_that_is_not_there_is_said(
+    make: Maker, monkeypatch: pytest.MonkeyPatch, engine: str, error: type[Exception], words: str
+) -> None:
+    monkeypatch.setattr("nascreen.optuna_engine.find_spec", lambda _: None)
+    with pytest.raises(error, match=words):
+        make(engine=engine)
+
+
+def test_optuna_finds_good_settings_sooner_than_chance(make: Maker) -> None:
+    # The middle settings are best along every column, among 343.
+    axis = [i / 6 for i in range(7)]
+    rows = [dict(zip("xyz", row, strict=True)) for row in itertools.product(axis, axis, axis)]
+    truth = [sum((v - 0.5) ** 2 for v in row.values()) for row in rows]
+    campaign = make(rows, [Objective("loss", "min")], engine="optuna_tpe")
+    for _ in range(30):
+        (one,) = campaign.ask(1)
+        campaign.tell(one.id, {"loss": sum((one.values[c] - 0.5) ** 2 for c in "xyz")})  # type: ignore[operator, misc]
+    found = [one.results["loss"] for one in campaign.experiments()]
+    assert np.mean(found[15:]) < 0.6 * np.mean(truth)
 
 
 def test_costs_make_cheap_candidates_of_equal_use_come_first(make: Maker) -> None:

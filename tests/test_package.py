@@ -24,8 +24,8 @@ ORDER = (
     "founding", "overview", "bibliography", "gaussian", "features", "encoding", "surrogate", "optimizer",
     "recipes", "models", "tables", "training", "export", "tracking", "descriptors", "learners", "columns",
     "tabular", "spaces", "lattices", "array_features", "screening", "explain", "stream", "filters", "queries", "plots",
-    "campaign", "pools", "goals", "optuna_export", "outcomes", "campaigns", "campaign_files", "campaign_figures",
-    "wording", "figures", "data_figures", "report", "pipeline", "quality_report", "cli_lab",
+    "campaign", "pools", "optuna_engine", "goals", "optuna_export", "outcomes", "campaigns", "campaign_files",
+    "campaign_figures", "wording", "figures", "data_figures", "report", "pipeline", "quality_report", "cli_lab",
     "cli_campaign", "cli_data", "cli_screen", "cli_explain", "cli",
 )  # fmt: skip
 EXCEPTED = "mlflow_model"
