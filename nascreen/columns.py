@@ -70,7 +70,8 @@ def read_columns(path: Path) -> dict[str, list[str]]:
         raise _unreadable(path, "holds a NUL character, so it is no text; export it as CSV")
     first = text.partition("\n")[0]
     separator = max(",;\t", key=first.count)
-    csv.field_size_limit(MAX_CELL)
+    # The limit is one for the whole process; other readers have their own.
+    usual_limit = csv.field_size_limit(MAX_CELL)
     rows: list[list[str]] = []
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
@@ -81,6 +82,8 @@ def read_columns(path: Path) -> dict[str, list[str]]:
                 rows.append([cell.strip() for cell in row])
     except csv.Error as error:
         raise _unreadable(path, f"cannot be read at line {reader.line_num} ({error})") from error
+    finally:
+        csv.field_size_limit(usual_limit)
     if not rows:
         raise _unreadable(path, "has no rows below its header")
     return {name: [row[j] for row in rows] for j, name in enumerate(header)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import json
@@ -622,3 +623,13 @@ def test_options_that_contradict_each_other_are_refused(arguments: list[str], wh
 
     with pytest.raises(InputError, match=what):
         app(["train", *arguments], standalone_mode=False)
+
+
+@pytest.mark.parametrize("content", ["a,b\n1,2\n", "a,b\n1," + "x" * 20_000 + "\n"], ids=["read", "refused"])
+def test_reading_a_table_leaves_the_limits_of_other_readers_alone(tmp_path: Path, content: str) -> None:
+    before = csv.field_size_limit()
+    path = tmp_path / "t.csv"
+    path.write_text(content, encoding="utf-8")
+    with contextlib.suppress(TableError):
+        read_columns(path)
+    assert csv.field_size_limit() == before
