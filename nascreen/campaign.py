@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erfcx, log_ndtr, ndtr
+from scipy.special import log_ndtr
 
 from nascreen import gaussian
 from nascreen.errors import RangeError, shown
 from nascreen.features import feature_matrix
 from nascreen.gaussian import ArrheniusProcess
 from nascreen.models import family_of_sample, load_models
+from nascreen.optimizer import log_expected_improvement
 from nascreen.records import CENSORED_ORIGINS, Sample, citation, name_of
 from nascreen.screening import Neighbour, Scored, measured_samples, nearest
 from nascreen.training import Scaler, process_of, training_rows
@@ -69,30 +70,6 @@ class Batch:
     best: str
     best_value: float
     suggestions: tuple[Suggestion, ...]
-
-
-def log_expected_improvement(mean: Array, sd: Array, best: float) -> Array:
-    """Return the logarithm of the expected improvement over ``best``, stable far below it.
-
-    S. Ament et al., Unexpected Improvements to Expected Improvement for Bayesian Optimization,
-    Adv. Neural Inf. Process. Syst. 36 (2023), arXiv:2310.20708, equation 9.
-
-    Args:
-        mean: Posterior means, shape (n,), higher is better.
-        sd: Posterior standard deviations above 0, shape (n,).
-        best: Value to beat.
-
-    >>> bool(np.isclose(np.exp(log_expected_improvement(np.zeros(1), np.ones(1), 0.0))[0], 0.3989423))
-    True
-    """
-    z = (mean - best) / sd
-    log_density = -0.5 * z * z - 0.5 * np.log(2 * np.pi)
-    tail = np.minimum(z, -1.0)
-    ratio = np.sqrt(np.pi / 2) * erfcx(-tail / np.sqrt(2)) * np.abs(tail)
-    far = log_density + np.log1p(-np.minimum(ratio, 1 - 1e-15))
-    near_value = np.exp(log_density) + z * ndtr(z)
-    near = np.log(np.maximum(near_value, 1e-300))
-    return np.asarray(np.where(z > -1, near, far) + np.log(sd))
 
 
 def log_credited_improvement(mean: Array, sd: Array, best: float) -> Array:

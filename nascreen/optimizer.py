@@ -274,6 +274,9 @@ def log_expected_improvement(mean: Array, sd: Array, best: float) -> Array:
         mean: Posterior means, shape (n,), higher is better.
         sd: Posterior standard deviations above 0, shape (n,).
         best: Value to beat.
+
+    >>> bool(np.isclose(np.exp(log_expected_improvement(np.zeros(1), np.ones(1), 0.0))[0], 0.3989423))
+    True
     """
     z = (np.asarray(mean) - best) / sd
     log_density = -0.5 * z * z - 0.5 * np.log(2 * np.pi)
