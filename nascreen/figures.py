@@ -17,13 +17,13 @@ from nascreen.campaign import Batch
 from nascreen.chemistry import modifier_fraction
 from nascreen.features import chemistry_of
 from nascreen.models import REFERENCE_K, family_of_sample
+from nascreen.overview import NEAR_ROOM_C
 from nascreen.records import CENSORED_ORIGINS, Sample, citation, name_of, processing_line
 from nascreen.screening import Neighbour, Scored
-from nascreen.training import CrossValidation, ScoreRow, require
+from nascreen.training import PROMOTED, CrossValidation, ScoreRow, require
 from nascreen.wording import conductivity_text, formula_html, scientific, word
 
 N_RANKED_ON_PAGE = 20
-PROMOTED = "mean of three"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,6 @@ PALETTE = ("#4c78a8", "#e8973a", "#4f9d69", "#8f6bb3", "#3fa7b5", "#a9744f", "#c
 OTHER_COLOUR = "#8b929a"
 ACCENT = "#e0314b"
 CANDIDATE_SYMBOLS = ("diamond", "star", "cross", "square")
-NEAR_ROOM_C = (15.0, 35.0)
 GLASS_TABLE_FAMILIES = ("sulfide", "halosulfide")
 
 

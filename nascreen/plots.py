@@ -18,6 +18,7 @@ from nascreen.errors import InputError, MissingExtraError, shown
 from nascreen.features import ELEMENTS, chemistry_of, feature_matrix
 from nascreen.lattices import Drawn, Lattice, Site, is_kept, samples_of
 from nascreen.models import Models, load_models
+from nascreen.overview import NEAR_ROOM_C
 from nascreen.queries import HIGHER_IS_BETTER, Screened, pareto_front
 from nascreen.records import CENSORED_ORIGINS, FIELD_NAMES, Sample, citation, processing_line
 from nascreen.screening import measured_samples
@@ -30,7 +31,6 @@ CALM = "#9aa3ad"
 LINE_COLOURS = ("#d1495b", "#2e6f95", "#3a8f5c", "#b07d12", "#7b5ea7", "#50808e", "#a65628", "#5c5c5c")
 ON_LINE = 0.03
 """A measured composition this near to a series, in the distance of `nascreen.screening`, is drawn on its map."""
-NEAR_ROOM_C = (15.0, 35.0)
 FAN_TEMPS_C = np.linspace(-20.0, 120.0, 29)
 CLOUD = 3000
 TEMP_COLUMNS = {"sinter_temp_c": "sintering temperature / °C", "heat_temp_c": "temperature of heat treatment / °C"}

@@ -213,8 +213,8 @@ def _lines(table: str, samples: Sequence[Sample]) -> Iterator[Finding]:
             yield Finding("line", table, ids[0], ids, text, len(points))
 
 
-def _clusters(rows: Sequence[Sample]) -> list[list[Sample]]:
-    """Return the rows of one composition in groups of one temperature."""
+def at_one_temperature(rows: Sequence[Sample]) -> list[list[Sample]]:
+    """Return the rows of one composition in sets of one temperature, within `SAME_TEMPERATURE_K`."""
     ordered = sorted(rows, key=lambda s: (s.meas_temp_c or 0.0, s.sample_id))
     out: list[list[Sample]] = []
     for s in ordered:
@@ -233,7 +233,7 @@ def _key(rows: Sequence[Sample]) -> str:
 
 def _conflicts(table: str, samples: Sequence[Sample]) -> Iterator[Finding]:
     for same in same_composition(samples).values():
-        for rows in _clusters(same):
+        for rows in at_one_temperature(same):
             if len({s.group_id for s in rows}) < 2:
                 continue
             low = min(rows, key=lambda s: s.conductivity_s_cm or 0.0)
@@ -270,7 +270,7 @@ def _quotes(table: str, samples: Sequence[Sample]) -> Iterator[Finding]:
     for (ratio, _, _), rows in same_composition(samples).items():
         by_ratio[ratio].extend(rows)
     for same in by_ratio.values():
-        for rows in _clusters(same):
+        for rows in at_one_temperature(same):
             for twins in _linked(rows):
                 ids = tuple(s.sample_id for s in twins)
                 n_groups = len({s.group_id for s in twins})

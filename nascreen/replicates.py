@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from itertools import accumulate, combinations
 from statistics import fmean
 
-from nascreen.quality import Ratio, ratio_of
-from nascreen.records import CENSORED_ORIGINS, Sample
+from nascreen.quality import at_one_temperature, same_composition
+from nascreen.records import Sample
 
-LEAST_TEMPERATURE_GAP_K = 3.0
 MAD_TO_SD = 1.4826
 PRIOR_DEGREES = 8.0
 """A family counts as much as the overall variance when it has this many degrees of freedom."""
@@ -73,19 +72,8 @@ def replicate_sets(samples: Sequence[Sample]) -> list[list[Sample]]:
     Args:
         samples: Measured samples; bounds, grain-boundary values and those without temperature are left aside.
     """
-    found: dict[tuple[Ratio, str, str], list[Sample]] = defaultdict(list)
-    for s in samples:
-        is_usable = s.formula and s.conductivity_s_cm is not None and s.meas_temp_c is not None
-        if is_usable and s.value_origin not in CENSORED_ORIGINS and s.conductivity_kind != "grain_boundary":
-            found[ratio_of(s.formula), s.phase, s.second_phase].append(s)
-    sets: list[list[Sample]] = []
-    for same in found.values():
-        start = -math.inf
-        for s in sorted(same, key=lambda s: (s.meas_temp_c or 0.0, s.sample_id)):
-            if (s.meas_temp_c or 0.0) - start > LEAST_TEMPERATURE_GAP_K:
-                start = s.meas_temp_c or 0.0
-                sets.append([])
-            sets[-1].append(s)
+    usable = [s for s in samples if s.conductivity_kind != "grain_boundary"]
+    sets = (rows for same in same_composition(usable).values() for rows in at_one_temperature(same))
     return [rows for rows in sets if len(rows) > 1]
 
 

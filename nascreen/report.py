@@ -10,12 +10,12 @@ from typing import Any
 
 from nascreen.campaign import Suggestion
 from nascreen.errors import TableError, shown
-from nascreen.figures import N_RANKED_ON_PAGE, PROMOTED, Figure, RunResult, all_figures
+from nascreen.figures import N_RANKED_ON_PAGE, Figure, RunResult, all_figures
 from nascreen.overview import PROPERTIES
 from nascreen.records import cells_from_sample, name_of, processing_line
 from nascreen.screening import REFERENCE_STRENGTH_MPA, REFERENCE_THICKNESS_UM, Neighbour, Scored
 from nascreen.tables import guarded_text
-from nascreen.training import ScoreRow, require
+from nascreen.training import PROMOTED, ScoreRow, require
 from nascreen.wording import (
     cited,
     conductivity_text,

@@ -15,7 +15,7 @@ from typing import Any
 from nascreen import __version__
 from nascreen.datasets import model_folder
 from nascreen.errors import InputError, shown
-from nascreen.training import TAUGHT_BY, CrossValidation, ScoreRow, require
+from nascreen.training import PROMOTED, TAUGHT_BY, CrossValidation, ScoreRow, require
 from nascreen.verdicts import reviewed_hash
 
 EXPERIMENT = "nascreen"
@@ -99,7 +99,7 @@ def predicted_figure(cv: CrossValidation) -> Any:  # noqa: ANN401
     """Return a plotly figure of predicted against measured log10 σ on papers left out, first shuffle."""
     objects = require("plotly.graph_objects")
     mask = cv.rows.is_conductivity
-    measured, predicted = cv.rows.targets[mask], cv.predictions["mean of three"][0][mask]
+    measured, predicted = cv.rows.targets[mask], cv.predictions[PROMOTED][0][mask]
     limits = [float(min(measured.min(), predicted.min())), float(max(measured.max(), predicted.max()))]
     formulas = [s.formula for s, keep in zip(cv.rows.samples, mask, strict=True) if keep]
     figure = objects.Figure(
