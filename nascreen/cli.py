@@ -14,7 +14,7 @@ from nascreen.cli_campaign import campaign_app
 from nascreen.cli_data import data_app
 from nascreen.cli_explain import explain, probability_line, probability_values, threshold_of
 from nascreen.cli_screen import plots, rank_screened, recipe, screen
-from nascreen.errors import InputError, NascreenError, RangeError, shown
+from nascreen.errors import InputError, NascreenError, RangeError
 
 if TYPE_CHECKING:
     from nascreen.models import Prediction
@@ -144,12 +144,12 @@ def _range(p: Prediction) -> str:
 
 def _predict_table(source: Path, target: Path | None, *, strict: bool) -> None:
     from nascreen.models import load_models
-    from nascreen.tables import CHUNK, RESULT_COLUMNS, open_table, predict_cells, write_table
+    from nascreen.tables import CHUNK, RESULT_COLUMNS, merged_rows, open_table, predict_cells, write_table
 
     if target is None:
         raise InputError("A table of predictions needs a place: add --out FILE.csv")
     table = open_table(source)
-    header, rows = table.header, table.rows
+    rows = table.rows
     for notice in table.notices:
         print(f"nascreen: {notice}", file=sys.stderr)
     models = load_models()
@@ -163,18 +163,8 @@ def _predict_table(source: Path, target: Path | None, *, strict: bool) -> None:
             )
     else:
         results = predict_cells(rows, models, strict=strict)
-    # A measured column of the same name must not be lost, so it is kept beside the prediction.
-    renamed: dict[str, str] = {}
-    for name in header:
-        kept = f"given_{name}" if name in RESULT_COLUMNS else name
-        while name in RESULT_COLUMNS and kept in header:
-            kept = f"given_{kept}"
-        renamed[name] = kept
-    merged = [
-        {**{renamed[name]: cell for name, cell in row.items()}, **result}
-        for row, result in zip(rows, results, strict=True)
-    ]
-    write_table(target, [*renamed.values(), *RESULT_COLUMNS], merged)
+    names, merged = merged_rows(table, results)
+    write_table(target, [*names, *RESULT_COLUMNS], merged)
     n_bad = sum(bool(result["error"]) for result in results)
     print(
         f"{len(rows)} rows predicted to {target}"
@@ -240,23 +230,12 @@ def rank(
     form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
 ) -> None:
     """Rank the candidates of a space, with intervals; or filter and sort those of a screen."""
-    from nascreen.lattices import lattice_names
     from nascreen.screening import rank as best_of
     from nascreen.spaces import SPACES
 
-    if space is not None and space not in SPACES and space not in lattice_names() and not space.endswith(".toml"):
-        raise InputError(
-            f"There is no candidate space {shown(space)}; allowed are {', '.join(SPACES)}. Spaces that are screened "
-            f"are {', '.join(lattice_names())}, or a file that ends in .toml."
-        )
-    if folder is not None or space not in SPACES:
+    if folder is not None or space not in SPACES or text or sort or target or form != "table":
         rank_screened(space, folder, text, sort, top, per_system, target or [], form, out, n, seed)
         return
-    if text or sort or target or form != "table":
-        raise InputError(
-            f"--filter, --sort, --target and --format are for screens, and {space} is ranked whole; use a space of "
-            "nascreen screen, such as nasicon-wide, or --in FOLDER."
-        )
     best_of([], by, top, per_system)  # so that a wrong option is said before the work
     ranked = best_of(_score_space(space, n, seed), by, top, per_system)
     _print_ranking(ranked)

@@ -7,6 +7,9 @@
     │   ├── TableError              a table of inputs cannot be read         422
     │   ├── UnknownNameError        nothing is stored under that name        404
     │   └── ConflictError           it contradicts what is stored            409
+    ├── AccessError                 no valid token was given                 401
+    │   └── ForbiddenError          the token does not allow this            403
+    ├── BusyError                   too much is asked at once                429
     ├── IntegrityError              a shipped file is not the promised one   503
     ├── StoreError                  a store of campaigns cannot serve now    503
     └── MissingExtraError           an optional dependency is not installed  501
@@ -61,6 +64,24 @@ class ConflictError(InputError):
     """The input contradicts what is already stored, which stays as it is."""
 
     status = 409
+
+
+class AccessError(NascreenError):
+    """A request to the service came without a valid token."""
+
+    status = 401
+
+
+class ForbiddenError(AccessError):
+    """The token does not allow what was asked."""
+
+    status = 403
+
+
+class BusyError(NascreenError):
+    """The service has too much to do now; the same request may succeed in a moment."""
+
+    status = 429
 
 
 class IntegrityError(NascreenError):

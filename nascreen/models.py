@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -358,14 +357,23 @@ def models_in(folder: Path) -> Models:
     return Models(ConductivityModel(folder / "conductivity"), StrengthModel(folder / "strength"))
 
 
-@lru_cache(maxsize=1)
+_loaded: list[Models] = []
+
+
 def load_models() -> Models:
     """Load the promoted models, once.
 
     Raises:
         IntegrityError: If a file is missing or is not the promised one.
     """
-    return models_in(model_folder())
+    if not _loaded:
+        _loaded.append(models_in(model_folder()))
+    return _loaded[0]
+
+
+def use_models(models: Models | None) -> None:
+    """Let `load_models` return these from now on; None loads from the folder again at the next call."""
+    _loaded[:] = [] if models is None else [models]
 
 
 def family_of_sample(sample: Sample) -> str:

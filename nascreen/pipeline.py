@@ -17,7 +17,7 @@ from nascreen.campaign import Batch, check_request, suggest
 from nascreen.data_figures import data_figures, reviewed_samples
 from nascreen.datasets import load_table, model_folder
 from nascreen.figures import RunResult
-from nascreen.models import load_models
+from nascreen.models import load_models, use_models
 from nascreen.overview import summary
 from nascreen.records import name_of, processing_line
 from nascreen.report import write_report
@@ -102,7 +102,7 @@ def train(out: Path, n_seeds: int, *, promote: bool) -> list[ScoreRow]:
             from nascreen.export import promote as write_models
 
             write_models(cv, rows, strength, model_folder())
-            load_models.cache_clear()
+            use_models(None)
         log_scores(mlflow, scores)
         mlflow.log_figure(predicted_figure(cv), "predicted_against_measured.html")
         log_model(mlflow)

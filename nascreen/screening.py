@@ -72,13 +72,14 @@ def score(candidates: Sequence[Sample], on_progress: Callable[[int], None] | Non
     out: list[Scored] = []
     for start in range(0, len(candidates), CHUNK):
         part = [replace(s, meas_temp_c=ROOM_TEMPERATURE_C) for s in candidates[start : start + CHUNK]]
-        out.extend(_scored(prediction) for prediction in models.predict(part))
+        out.extend(scored(prediction) for prediction in models.predict(part))
         if on_progress:
             on_progress(len(out))
     return out
 
 
-def _scored(prediction: Prediction) -> Scored:
+def scored(prediction: Prediction) -> Scored:
+    """Return a prediction with the thinnest disc and its area-specific resistance at 25 °C."""
     thickness = float(thinnest_thickness_um(REFERENCE_THICKNESS_UM, REFERENCE_STRENGTH_MPA, prediction.strength_mpa))
     resistance = area_specific_resistance_ohm_cm2(thickness, prediction.conductivity_25_s_cm)
     return Scored(prediction, thickness, float(resistance))

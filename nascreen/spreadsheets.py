@@ -132,7 +132,27 @@ def read_sheet(
     """
     limits = limits or Limits()
     data = _bytes_of(path, limits.n_bytes)
-    sheet = _sheet_from(path, data, limits, sheet_name, is_known, is_date)
+    return sheet_of_bytes(path.name, data, limits, sheet_name=sheet_name, is_known=is_known, is_date=is_date)
+
+
+def sheet_of_bytes(
+    name: str,
+    data: bytes,
+    limits: Limits | None = None,
+    *,
+    sheet_name: str | None = None,
+    is_known: Callable[[str], bool] = lambda _name: False,
+    is_date: Callable[[str], bool] = lambda _name: False,
+) -> Sheet:
+    """Read the bytes of a CSV or an XLSX file that came under a name; see `read_sheet`.
+
+    Raises:
+        TableError: If there are too many, or they cannot be read.
+    """
+    limits = limits or Limits()
+    if len(data) > limits.n_bytes:
+        _refuse(name, f"has {len(data):,} bytes; at most {limits.n_bytes:,} are read.")
+    sheet = _sheet_from(Path(name), data, limits, sheet_name, is_known, is_date)
     return replace(sheet, sha256=hashlib.sha256(data).hexdigest())
 
 

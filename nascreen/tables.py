@@ -16,7 +16,7 @@ from nascreen.errors import InputError, TableError, shown
 from nascreen.features import chemistry_of
 from nascreen.models import Models, Prediction, require_usable
 from nascreen.records import ALIASES, COLUMN_BY_NAME, Sample, sample_from_cells
-from nascreen.spreadsheets import Limits, Sheet, read_sheet, with_decimal_points
+from nascreen.spreadsheets import Limits, Sheet, read_sheet, sheet_of_bytes, with_decimal_points
 from nascreen.units import near_name
 
 CONDITION_COLUMNS: tuple[str, ...] = (
@@ -143,14 +143,42 @@ def open_table(path: Path, sheet_name: str | None = None) -> Table:
         TableError: If the file cannot be read as such; the message names the line.
     """
     limits = Limits(MAX_BYTES, MAX_ROWS, MAX_COLUMNS)
-    sheet = read_sheet(
-        path, limits, sheet_name=sheet_name, is_known=_is_known, is_date=lambda name: not _holds_numbers(name)
-    )
+    return _table(read_sheet(path, limits, sheet_name=sheet_name, is_known=_is_known, is_date=_may_be_date))
+
+
+def table_of_bytes(data: bytes, name: str, limits: Limits) -> Table:
+    """Read the bytes of a table that came under a name; see `open_table`.
+
+    Raises:
+        TableError: If they cannot be read as such.
+    """
+    return _table(sheet_of_bytes(name, data, limits, is_known=_is_known, is_date=_may_be_date))
+
+
+def _table(sheet: Sheet) -> Table:
     sheet = with_decimal_points(sheet, _holds_numbers)
     header = [_plain_name(name) for name in sheet.header]
     _check_header(sheet, header)
     rows = [dict(zip(header, row.cells, strict=True)) for row in sheet.rows]
-    return Table(header, rows, (*sheet.notes, *_slips(path.name, header)))
+    return Table(header, rows, (*sheet.notes, *_slips(sheet.file, header)))
+
+
+def merged_rows(table: Table, results: Sequence[Mapping[str, str]]) -> tuple[list[str], list[dict[str, str]]]:
+    """Return a table with its predictions: the names of its own columns, and the rows.
+
+    A measured column of the same name as a result is kept as ``given_…``.
+    """
+    renamed: dict[str, str] = {}
+    for name in table.header:
+        kept = f"given_{name}" if name in RESULT_COLUMNS else name
+        while name in RESULT_COLUMNS and kept in table.header:
+            kept = f"given_{kept}"
+        renamed[name] = kept
+    rows = [
+        {**{renamed[name]: cell for name, cell in row.items()}, **result}
+        for row, result in zip(table.rows, results, strict=True)
+    ]
+    return list(renamed.values()), rows
 
 
 def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
@@ -161,6 +189,10 @@ def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
 
 def _is_known(name: str) -> bool:
     return _plain_name(name) in COLUMN_BY_NAME or name in ALIASES
+
+
+def _may_be_date(name: str) -> bool:
+    return not _holds_numbers(name)
 
 
 def _plain_name(name: str) -> str:
@@ -209,20 +241,26 @@ def _is_number(cell: str) -> bool:
     return True
 
 
+def table_text(header: Sequence[str], rows: Iterable[Mapping[str, str]]) -> str:
+    """Return rows as the text of a CSV file that no spreadsheet runs anything of."""
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\r\n")
+    writer.writerow([guarded(name) for name in header])
+    writer.writerows([guarded(row.get(name, "")) for name in header] for row in rows)
+    return buffer.getvalue()
+
+
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
     """Write rows as CSV, whole or not at all.
 
     Raises:
         TableError: If the file cannot be written.
     """
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\r\n")
-    writer.writerow([guarded(name) for name in header])
-    writer.writerows([guarded(row.get(name, "")) for name in header] for row in rows)
+    text = table_text(header, rows)
     try:
         scratch = path.with_name(path.name + ".part")
         try:
-            scratch.write_text(buffer.getvalue(), encoding="utf-8", newline="")
+            scratch.write_text(text, encoding="utf-8", newline="")
             scratch.replace(path)
         finally:
             scratch.unlink(missing_ok=True)
