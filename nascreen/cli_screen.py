@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nascreen.errors import InputError, shown
+
+if TYPE_CHECKING:
+    from nascreen.queries import Screened
 
 
 def _pairs(option: str, texts: Sequence[str], example: str) -> dict[str, str]:
@@ -66,38 +69,32 @@ def recipe(
 def screen(
     space: Annotated[str, typer.Option("--space", help="Name of a space, or a TOML file.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the scored candidates; new or empty.")],
-    n: Annotated[int, typer.Option("--n", help="How many candidates.")] = 100_000,
+    n: Annotated[
+        int | None, typer.Option("--n", help="How many candidates; 100,000, or all of nasicon or thioborate.")
+    ] = None,
     sampling: Annotated[str, typer.Option(help="random, grid, sobol or simple.")] = "random",
     seed: Annotated[int, typer.Option("--seed", help="Seed of the draw.")] = 0,
     prices: Annotated[Path | None, typer.Option(help="CSV with element, usd_kg and date, instead of 2013's.")] = None,
 ) -> None:
     """Draw candidates of a space, score them with intervals, and keep them as Parquet for nascreen rank --in."""
-    from nascreen.lattices import count_lattice, load_lattice
     from nascreen.pipeline import progress_bar
     from nascreen.stream import default_prices, read_prices
     from nascreen.stream import screen as run_screen
 
-    lattice = load_lattice(space)
-    count = count_lattice(lattice)
-    print(
-        f"The space {lattice.name} holds {count.compositions:,} charge-balanced compositions on {count.routes:,} "
-        f"routes, {count.candidates:.3g} candidates before the rules that link them; drawing {n:,} "
-        f"({sampling}, seed {seed}).",
-        file=sys.stderr,
-    )
+    size, _ = _announced(space, n, 100_000, sampling, seed)
     list_of_prices = read_prices(prices) if prices else default_prices()
     with progress_bar() as progress:
-        task = progress.add_task(f"screen {lattice.name}", total=n)
+        task = progress.add_task(f"screen {space}", total=size)
         done = run_screen(
-            space, n, out, sampling, seed, prices=list_of_prices,  # type: ignore[arg-type]
+            space, size, out, sampling, seed, prices=list_of_prices,  # type: ignore[arg-type]
             on_progress=lambda rows: progress.update(task, completed=rows),
         )  # fmt: skip
     clock = done.clock
     print(f"{done.n:,} candidates scored to {done.folder}")
     print(f"{clock.total:.1f} s, {clock.predict:.1f} s of them in the models")
     print(f"prices: {list_of_prices.source}, of {list_of_prices.date}")
-    if done.n < n:
-        print(f"The rules of the space leave {done.n:,} of the {n:,} asked for.")
+    if done.n < size:
+        print(f"The rules of the space leave {done.n:,} of the {size:,} asked for.")
 
 
 def rank_screened(
@@ -118,8 +115,6 @@ def rank_screened(
     Raises:
         InputError: If neither or both are given, or a format cannot be written.
     """
-    import tempfile
-
     from nascreen.queries import FORMATS, Screened
 
     if (space is None) == (folder is None):
@@ -130,21 +125,53 @@ def rank_screened(
         raise InputError(f"There is no format {shown(form)}; allowed are {', '.join(FORMATS)}.")
     if form == "parquet" and out is None:
         raise InputError("Parquet needs a place: add --out FILE.parquet")
-    with tempfile.TemporaryDirectory() as scratch:
-        if folder is None:
-            folder = Path(scratch) / "screen"
-            screen(str(space), folder, n or 20_000, "simple", seed, None)
-        screened = Screened(folder)
-        sort = sort or ("probability" if targets else "conductivity_lo")
-        found = screened.query(text, sort, top, per_system=per_system, targets=targets)
+    screened = Screened(folder) if folder is not None else _scored_now(str(space), n, seed)
+    sort = sort or ("probability" if targets else "conductivity_lo")
+    found = screened.query(text, sort, top, per_system=per_system, targets=targets)
     print(
         f"{found.n_matching:,} of {found.n_all:,} candidates pass; prices of {found.record['prices']['date']}",
         file=sys.stderr,
     )
+    for note in found.notes:
+        print(f"nascreen: {note}", file=sys.stderr)
     if not found.rows:
         print("widen the filter, or ask for the probability of a --target instead of a limit", file=sys.stderr)
     columns = [c.name for c in screened.columns if not c.name.startswith("amount_")]
     _write_found(found.rows, ["rank", "formula", *columns, "domain_note"], form, out)
+
+
+def _scored_now(space: str, n: int | None, seed: int) -> Screened:
+    from nascreen.pipeline import progress_bar
+    from nascreen.queries import USUAL_N, scored_space
+
+    size, _ = _announced(space, n, USUAL_N, None, seed)
+    with progress_bar() as progress:
+        task = progress.add_task(f"score {space}", total=size)
+        return scored_space(space, n, seed, on_progress=lambda rows: progress.update(task, completed=rows))
+
+
+def _announced(space: str, n: int | None, most: int, sampling: str | None, seed: int) -> tuple[int, str]:
+    """Say how large a space is and what is taken of it; return how many, and how drawn."""
+    from nascreen.lattices import count_lattice
+    from nascreen.listed import any_lattice, default_request
+    from nascreen.spaces import SPACES, count
+
+    lattice = any_lattice(space)
+    size, usual = default_request(space, n, most)
+    drawn = sampling or usual
+    if space in SPACES:
+        print(
+            f"The space {space} holds {count(space):,} charge-balanced candidates; scoring {size:,}.", file=sys.stderr
+        )
+        return size, drawn
+    counted = count_lattice(lattice)
+    print(
+        f"The space {lattice.name} holds {counted.compositions:,} charge-balanced compositions on {counted.routes:,} "
+        f"routes, {counted.candidates:.3g} candidates before the rules that link them; drawing {size:,} "
+        f"({drawn}, seed {seed}).",
+        file=sys.stderr,
+    )
+    return size, drawn
 
 
 def _write_found(rows: Sequence[dict[str, Any]], columns: Sequence[str], form: str, out: Path | None) -> None:

@@ -158,6 +158,7 @@ class Lattice:
         routes: Ways of making, those against the rules left out.
         rules: The rules.
         states: Charge of each element as the features see it.
+        units: Units per atom where they are given, as for candidates that are listed; 0 for what the steps need.
     """
 
     name: str
@@ -171,6 +172,7 @@ class Lattice:
     routes: tuple[Route, ...]
     rules: tuple[LatticeRule, ...]
     states: Mapping[str, int]
+    units: int = 0
 
     @cached_property
     def species(self) -> tuple[Species, ...]:
@@ -180,6 +182,8 @@ class Lattice:
     @cached_property
     def scale(self) -> int:
         """Units per atom: an element's count divided by this is its amount per formula unit."""
+        if self.units:
+            return self.units
         steps = [site.step * n for site in self.sites for s in site.species for n in s.atoms.values()]
         charges = [site.step for site in self.sites]
         return math.lcm(*(value.denominator for value in (*steps, *charges)))

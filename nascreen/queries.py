@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +22,20 @@ from numpy.typing import NDArray
 
 from nascreen.errors import InputError, MissingExtraError, RangeError, TableError, shown
 from nascreen.filters import Condition, FilterColumn, read_filter
-from nascreen.lattices import EXCESS, ROUTE_COLUMNS, TEXT_COLUMNS, Lattice, check_printed, formula_of, read_lattice
+from nascreen.lattices import (
+    EXCESS,
+    ROUTE_COLUMNS,
+    TEXT_COLUMNS,
+    Lattice,
+    Sampling,
+    check_printed,
+    formula_of,
+    read_lattice,
+)
+from nascreen.listed import any_lattice, default_request
 from nascreen.records import COLUMN_BY_NAME
-from nascreen.stream import DOUBTS, RECORD, SPACE_COPY
+from nascreen.spaces import SPACES
+from nascreen.stream import DOUBTS, RECORD, SPACE_COPY, Prices, default_prices, present_hashes, screen
 
 Array = NDArray[np.float64]
 
@@ -36,6 +50,8 @@ HIGHER_IS_BETTER: dict[str, bool] = {
 NORMAL_90 = 1.6448536269514722
 """Half width of a 90 % interval in standard deviations."""
 MOST_TOP = 100_000
+USUAL_N = 20_000
+"""Candidates scored of a space that is too large to score whole, where nothing else is said."""
 FIRST_LOOK = 2000
 MOST_PARETO = 4
 FORMATS = ("table", "csv", "json", "parquet")
@@ -82,16 +98,21 @@ class Found:
     """What a query returns.
 
     Attributes:
-        rows: Candidates, best first, each a mapping of column to value.
-        n_matching: Candidates that pass the filter.
+        rows: Candidates, best first, each a mapping of column to number, text or Boolean, as JSON has them; what
+            is not known is left out.
+        n_matching: Candidates that pass the filter, every way of making counted.
         n_all: Candidates of the screen.
         record: The record of the screen.
+        has_more: Whether more would follow the last row.
+        notes: What is to be said beside the rows, such as that they were scored with other models.
     """
 
     rows: list[dict[str, Any]]
     n_matching: int
     n_all: int
     record: dict[str, Any]
+    has_more: bool = False
+    notes: tuple[str, ...] = ()
 
 
 class Screened:
@@ -109,8 +130,9 @@ class Screened:
         except ImportError as error:
             raise MissingExtraError("Queries need a database; install it with: pip install nascreen[screen]") from error
         self.record = _record(folder)
-        self.lattice: Lattice = read_lattice(folder / SPACE_COPY)
-        if list(self.lattice.order) != self.record["elements"]:
+        self.lattice: Lattice = _lattice(folder, self.record)
+        self.notes = _notes(self.record)
+        if (list(self.lattice.order), self.lattice.scale) != (self.record["elements"], self.record["scale"]):
             raise InputError(f"The folder {shown(str(folder))} holds another space than its record; screen again.")
         self.parts = sorted(str(path.resolve()) for path in folder.glob("part-*.parquet"))
         if not self.parts:
@@ -149,6 +171,7 @@ class Screened:
         sort: str = "conductivity_lo",
         top: int = 20,
         *,
+        offset: int = 0,
         per_system: int | None = None,
         targets: Sequence[str] = (),
     ) -> Found:
@@ -159,6 +182,7 @@ class Screened:
             sort: A column, best first (``column:asc`` and ``column:desc`` force the direction), or
                 ``pareto(column, column)`` for the fronts of several. Equal values share a rank.
             top: Most candidates returned.
+            offset: How many of the best are passed over, for the next page of the same query.
             per_system: Most candidates with the same elements; None for any number. Of one composition only the
                 best way of making is returned.
             targets: Conditions such as ``conductivity_s_cm > 1e-3``, whose probability becomes the column
@@ -172,21 +196,29 @@ class Screened:
         for what, number in (("candidates", top), ("candidates per system", per_system)):
             if number is not None and not 1 <= number <= MOST_TOP:
                 raise RangeError(f"The number of {what} is {number}; allowed is 1 to {MOST_TOP:,}.")
+        if not 0 <= offset <= MOST_TOP - top:
+            raise RangeError(f"The offset is {offset}; with {top} candidates allowed is 0 to {MOST_TOP - top:,}.")
         probability = _probability(targets)
         columns = [*self.columns, *([_PROBABILITY] if probability else [])]
         condition = read_filter(text, columns, self.lattice.order)
         source = self._source(probability)
         names = _sort_columns(sort, columns)
-        limit = per_system or MOST_TOP
+        limit, last = per_system or MOST_TOP, offset + top
         if len(names) > 1:
-            chosen = self._pareto(source, condition, names, top, limit)
+            chosen = self._pareto(source, condition, names, last + 1, limit)
         else:
-            chosen = self._sorted(source, condition, names[0], top, limit)
+            chosen = self._sorted(source, condition, names[0], last + 1, limit)
+        rows = self._rows(source, chosen[offset:last], probability)
         n_matching = self._count(source, condition)
-        return Found(self._rows(source, chosen, probability), n_matching, self.record["n"], self.record)
+        return Found(rows, n_matching, self.record["n"], self.record, len(chosen) > last, self.notes)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
 
     def _execute(self, sql: str, values: Sequence[Any] = ()) -> Any:  # noqa: ANN401
-        return self._database.execute(sql, list(values))
+        # A cursor of its own for each, so that several threads may ask at once.
+        return self._database.cursor().execute(sql, list(values))
 
     def _count(self, source: str, condition: Condition) -> int:
         sql = f"SELECT count(*) FROM {source} WHERE {condition.sql}"  # noqa: S608 - values are bound
@@ -301,11 +333,89 @@ def _record(folder: Path) -> dict[str, Any]:
         )
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        return {**record, "n": int(record["n"]), "elements": list(record["elements"])}
+        known = {"n": int(record["n"]), "elements": list(record["elements"]), "scale": int(record["scale"])}
+        return {**record, **known, "space": str(record["space"]), "models": dict(record["models"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TableError(
             f"The record {shown(str(path))} cannot be read ({type(error).__name__}); screen again."
         ) from error
+
+
+def _lattice(folder: Path, record: Mapping[str, Any]) -> Lattice:
+    is_listed = record["space"] in SPACES and not (folder / SPACE_COPY).exists()
+    return any_lattice(record["space"]) if is_listed else read_lattice(folder / SPACE_COPY)
+
+
+def _notes(record: Mapping[str, Any]) -> tuple[str, ...]:
+    present = present_hashes()
+    others = [name for name, sha256 in present.items() if record["models"].get(name) != sha256]
+    if not others:
+        return ()
+    said = ", ".join(f"{name} {str(record['models'].get(name, 'unknown'))[:12]}" for name in others)
+    now = ", ".join(f"{name} {present[name][:12]}" for name in others)
+    return (f"scored with other models ({said}) than the present ones ({now}); screen again for theirs",)
+
+
+def scored_space(
+    space: str,
+    n: int | None = None,
+    seed: int = 0,
+    folder: Path | None = None,
+    *,
+    sampling: Sampling | None = None,
+    prices: Prices | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> Screened:
+    """Score a space of either kind and open it for queries.
+
+    Args:
+        space: Name of a space (`nascreen.listed.space_names`), or a TOML file.
+        n: How many candidates; None for all of a space written in code, and `USUAL_N` of another.
+        seed: Seed of the draw.
+        folder: Where the scored candidates are kept, new or empty; a finished screen of the same request by the
+            present models is opened as it is. None for a folder that goes with the process.
+        sampling: How candidates are drawn; ``random`` for a space written in code and ``simple`` for another if None.
+        prices: Prices of the elements; those shipped if None.
+        on_progress: Called with the number of candidates done so far.
+
+    Raises:
+        InputError: If the space, the folder or a number cannot be used, or the folder holds another screen.
+        MissingExtraError: If the packages for Parquet or the database are not installed.
+
+    >>> scored_space("thioborate", n=40).query('elements HAS "Ge"', "ea_ev", top=1).rows[0]["family"]
+    'thioborate'
+    """
+    lattice = any_lattice(space)
+    size, usual = default_request(space, n, USUAL_N)
+    sampling, prices = sampling or usual, prices or default_prices()
+    if folder is not None and (folder / RECORD).is_file():
+        request = {"space": lattice.name, "asked": size, "sampling": sampling, "seed": seed}
+        return _opened(folder, {**request, "prices": {"source": prices.source, "date": prices.date}})
+    if folder is not None:
+        screen(space, size, folder, sampling, seed, prices=prices, on_progress=on_progress)
+        return Screened(folder)
+    scratch = Path(tempfile.mkdtemp(prefix="nascreen-"))
+    try:
+        screen(space, size, scratch, sampling, seed, prices=prices, on_progress=on_progress)
+        screened = Screened(scratch)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    weakref.finalize(screened, shutil.rmtree, scratch, ignore_errors=True)
+    return screened
+
+
+def _opened(folder: Path, request: Mapping[str, object]) -> Screened:
+    screened = Screened(folder)
+    others = [
+        f"{name} {shown(screened.record.get(name))}" for name in request if screened.record.get(name) != request[name]
+    ]
+    if others or screened.notes:
+        raise InputError(
+            f"The folder {shown(str(folder))} holds another screen ({'; '.join([*others, *screened.notes])}); give "
+            "another folder, or query that one as it is."
+        )
+    return screened
 
 
 def _plain(values: Any) -> NDArray[Any]:  # noqa: ANN401

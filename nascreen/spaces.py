@@ -13,6 +13,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nascreen.chemistry import Composition, charge_balance, family_of, format_formula, parse_formula
 from nascreen.errors import InputError, NascreenError, RangeError, shown
@@ -516,12 +517,22 @@ def generate(name: str, n: int | None = None, seed: int = 0) -> list[Sample]:
     candidates = _all_candidates(_known(name))
     if n is None:
         return list(candidates)
-    if not _is_whole(n, 1, len(candidates)):
+    return [candidates[i] for i in listed_order(name, n, seed)]
+
+
+def listed_order(name: str, n: int, seed: int = 0) -> NDArray[np.intp]:
+    """Return which candidates `generate` takes, as their places in the space, shape (n,).
+
+    Raises:
+        InputError: If there is no such space.
+        RangeError: If `n` is not a whole number from 1 to the size of the space, or `seed` not one from 0.
+    """
+    size = len(_all_candidates(_known(name)))
+    if not _is_whole(n, 1, size):
         raise RangeError(
             f"The space {name} cannot give {shown(n)} candidates; allowed is a whole number from 1 to "
-            f"{len(candidates)}, or nothing for all of them."
+            f"{size}, or nothing for all of them."
         )
     if not _is_whole(seed, 0, 2**63):
         raise RangeError(f"The seed is {shown(seed)}; allowed is a whole number from 0. Leave it out for 0.")
-    order = np.random.default_rng(seed).permutation(len(candidates))
-    return [candidates[i] for i in order[:n]]
+    return np.random.default_rng(seed).permutation(size)[:n]

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from nascreen import __version__
 from nascreen.array_features import ArrayFeatures
 from nascreen.chemistry import ATOMIC_NUMBER, FAMILIES
+from nascreen.datasets import model_folder
 from nascreen.errors import InputError, MissingExtraError, NascreenError, TableError, shown
 from nascreen.features import BLOCKS, FIELD_NAMES, element_table
 from nascreen.lattices import (
@@ -32,11 +33,18 @@ from nascreen.lattices import (
     Lattice,
     Sampling,
     count_lattice,
-    draw,
-    load_lattice,
     route_values,
 )
-from nascreen.models import DOMAIN_MARGINS, ROOM_TEMPERATURE_C, WIDEST_TRUSTED_DECADES, Models, load_models
+from nascreen.listed import any_lattice, draw_space, listed_space
+from nascreen.models import (
+    DOMAIN_MARGINS,
+    ROOM_TEMPERATURE_C,
+    WIDEST_TRUSTED_DECADES,
+    Models,
+    card_hash,
+    load_card,
+    load_models,
+)
 from nascreen.physics import area_specific_resistance_ohm_cm2, thinnest_thickness_um
 from nascreen.recipes import TOXIC_ELEMENTS
 from nascreen.screening import REFERENCE_STRENGTH_MPA, REFERENCE_THICKNESS_UM
@@ -333,9 +341,9 @@ def screen(
 
     Args:
         space: Name of a space, or a TOML file.
-        n: How many candidates.
+        n: How many candidates; a space written in code has no more than `nascreen.spaces.count` says.
         out: Folder, which must not exist or be empty.
-        sampling: As `nascreen.lattices.draw` takes it.
+        sampling: As `nascreen.listed.draw_space` takes it.
         seed: Seed of the draw.
         prices: Prices of the elements; those shipped if None.
         on_progress: Called with the number of candidates done so far.
@@ -345,10 +353,10 @@ def screen(
         MissingExtraError: If the packages for Parquet are not installed.
     """
     pa, pq = _parquet()
-    lattice = load_lattice(space)
+    lattice = any_lattice(space)
     models, prices = load_models(), prices or default_prices()
     scorer = Scorer(lattice, models, prices)
-    chunks = draw(lattice, n, sampling, seed)
+    chunks = draw_space(space, n, sampling, seed)
     first = next(chunks)  # so that a wrong request is said before the folder is made
     _make_folder(out)
     clock, done, waiting, n_parts = Clock(), 0, [], 0
@@ -384,24 +392,42 @@ def _make_folder(out: Path) -> None:
         raise InputError(f"The folder {shown(str(out))} cannot be made ({error.strerror}); give another.") from error
 
 
+def model_hashes(models: Models) -> dict[str, str]:
+    """Return the sha256 of the card of each model, which changes with anything of the model."""
+    return {name: card_hash(getattr(models, name).card) for name in ("conductivity", "strength")}
+
+
+def present_hashes() -> dict[str, str]:
+    """Return what `model_hashes` gives for the promoted models, without loading them."""
+    return {name: card_hash(load_card(model_folder() / name, ())) for name in ("conductivity", "strength")}
+
+
+def _sizes(space: str, lattice: Lattice) -> tuple[int, int]:
+    if lattice.sites:
+        count = count_lattice(lattice)
+        return count.compositions, count.routes
+    return len(np.unique(listed_space(space).drawn.counts, axis=0)), len(lattice.routes)
+
+
 def _write_record(
     lattice: Lattice, space: str, out: Path, request: Mapping[str, object], models: Models, prices: Prices
 ) -> None:
     """Write the record last, so that a folder without it is one that was not finished."""
-    source = Path(space) if space.endswith(".toml") else FOLDER / f"{space}.toml"
-    (out / SPACE_COPY).write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
-    count = count_lattice(lattice)
+    if lattice.sites:
+        source = Path(space) if space.endswith(".toml") else FOLDER / f"{space}.toml"
+        (out / SPACE_COPY).write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    n_compositions, n_routes = _sizes(space, lattice)
     record = {
         "nascreen": __version__,
         "space": lattice.name,
         "title": lattice.title,
-        "compositions": count.compositions,
-        "routes": count.routes,
+        "compositions": n_compositions,
+        "routes": n_routes,
         **request,
         "temperature_c": ROOM_TEMPERATURE_C,
         "scale": lattice.scale,
         "elements": list(lattice.order),
-        "models": {name: getattr(models, name).card["files"] for name in ("conductivity", "strength")},
+        "models": model_hashes(models),
         "prices": {"source": prices.source, "date": prices.date},
         "doubts": list(DOUBTS),
     }

@@ -23,8 +23,8 @@ ORDER = (
     "spreadsheets", "units", "datasets", "lab", "schema", "loaders", "verdicts", "quality", "replicates",
     "founding", "overview", "bibliography", "gaussian", "features", "encoding", "surrogate", "optimizer",
     "recipes", "models", "tables", "training", "export", "tracking", "descriptors", "learners", "columns",
-    "tabular", "spaces", "lattices", "array_features", "screening", "explain", "stream", "filters", "queries", "plots",
-    "campaign", "pools", "optuna_engine", "goals", "optuna_export", "outcomes", "campaigns", "campaign_files",
+    "tabular", "spaces", "lattices", "listed", "array_features", "screening", "explain", "stream", "filters", "queries",
+    "plots", "campaign", "pools", "optuna_engine", "goals", "optuna_export", "outcomes", "campaigns", "campaign_files",
     "campaign_figures", "wording", "figures", "data_figures", "report", "pipeline", "quality_report", "cli_lab",
     "cli_campaign", "cli_data", "cli_screen", "cli_explain", "cli",
 )  # fmt: skip

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import itertools
 import json
 import math
 import sys
+import tempfile
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -22,9 +26,12 @@ from hypothesis.extra.numpy import arrays
 from nascreen.chemistry import charge_balance, parse_formula
 from nascreen.cli import main
 from nascreen.errors import InputError, MissingExtraError, RangeError, TableError
+from nascreen.lattices import ROUTE_COLUMNS
 from nascreen.models import load_models
-from nascreen.queries import HIGHER_IS_BETTER, Found, Screened, pareto_front
+from nascreen.queries import HIGHER_IS_BETTER, Found, Screened, pareto_front, scored_space
 from nascreen.records import FIELD_NAMES, Sample
+from nascreen.screening import score
+from nascreen.spaces import count, generate
 from nascreen.stream import RECORD, screen
 
 N = 1500
@@ -153,10 +160,11 @@ def test_the_front_is_that_of_brute_force(rows: np.ndarray) -> None:
         ({"targets": ["ea_ev < 1e-e"]}, InputError, "The target 'ea_ev < 1e-e' cannot be used"),
         ({"top": 0}, RangeError, "number of candidates is 0; allowed is 1 to 100,000"),
         ({"per_system": 0}, RangeError, "number of candidates per system is 0"),
+        ({"offset": -1}, RangeError, "The offset is -1; with 20 candidates allowed is 0 to 99,980"),
         ({"text": "ea_ev <"}, InputError, "The filter cannot be read at character 8"),
     ],
     ids=["sort", "way", "no target", "pareto of one", "pareto of text", "operator", "column", "number", "top", "system",
-         "filter"],
+         "offset", "filter"],
 )  # fmt: skip
 def test_a_query_that_cannot_be_is_refused_with_what_is_allowed(
     screened: Screened, options: dict[str, object], error: type[Exception], message: str
@@ -197,6 +205,120 @@ def test_without_the_database_it_is_said_what_to_install(folder: Path, monkeypat
     monkeypatch.setitem(sys.modules, "duckdb", None)
     with pytest.raises(MissingExtraError, match=r"pip install nascreen\[screen\]"):
         Screened(folder)
+
+
+@pytest.mark.parametrize("sort", ["conductivity_lo", "strength_mpa", "pareto(conductivity_lo, cost_usd_kg)"])
+def test_pages_follow_one_another_as_in_one_long_answer(screened: Screened, sort: str) -> None:
+    whole = screened.query("ea_ev < 0.6", sort, top=24, per_system=9)
+    pages = [screened.query("ea_ev < 0.6", sort, 8, offset=8 * i, per_system=9) for i in range(3)]
+    assert len(whole.rows) == 24
+    assert [row for page in pages for row in page.rows] == whole.rows
+    assert all(page.has_more for page in pages)
+    assert {page.n_matching for page in pages} == {whole.n_matching}
+    n_all = len(screened.query("ea_ev < 0.3", sort, top=N).rows)
+    assert not screened.query("ea_ev < 0.3", sort, top=10, offset=n_all - 3).has_more
+    assert screened.query("ea_ev < 0.3", sort, top=10, offset=n_all).rows == []
+
+
+def test_rows_are_what_json_holds_and_nothing_else(everything: Found) -> None:
+    assert json.loads(json.dumps(everything.rows, allow_nan=False)) == everything.rows
+
+
+def test_threads_may_ask_at_once(screened: Screened) -> None:
+    texts = [f"ea_ev < {0.2 + 0.01 * i}" for i in range(24)]
+    expected = [screened.query(text, top=5).rows for text in texts]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda text: screened.query(text, top=5).rows, texts)) == expected
+
+
+# ---------------------------------------------------------------- spaces of every kind
+
+
+@pytest.mark.parametrize("name", ["nasicon", "thioborate"])
+def test_a_space_in_code_answers_the_same_queries_with_the_scores_of_single_predictions(name: str) -> None:
+    screened = scored_space(name, n=200, seed=4)
+    found = screened.query("ea_ev < 2", "conductivity_lo", top=200)
+    assert found.n_all == 200
+    by_place = generate(name, 200, 4)
+    for row in found.rows[::8]:
+        sample = by_place[row["candidate"]]
+        assert row["formula"] == sample.formula
+        assert all(row.get(c) == (getattr(sample, c) or None) for c in ROUTE_COLUMNS)
+        (p,) = score([sample])
+        assert math.log10(row["conductivity_lo"]) == pytest.approx(math.log10(p.prediction.conductivity_lo), abs=0.02)
+        assert row["resistance_ohm_cm2"] == pytest.approx(p.resistance_ohm_cm2, rel=0.05)
+        assert row["in_domain"] == p.prediction.in_domain
+    element = "Zr" if name == "nasicon" else "Ge"
+    with_it = screened.query(f'elements HAS "{element}"', "ea_ev", top=200, targets=["conductivity_s_cm > 1e-4"])
+    assert with_it.rows
+    assert all(element in row["formula"] and 0 <= row["probability"] <= 1 for row in with_it.rows)
+
+
+def test_all_of_a_space_in_code_is_scored_where_no_number_is_given() -> None:
+    screened = scored_space("thioborate")
+    found = screened.query(sort="candidate", top=1000)
+    assert found.n_all == count("thioborate")
+    assert {row["formula"] for row in found.rows} == {sample.formula for sample in generate("thioborate")}
+
+
+def test_a_folder_is_kept_and_opened_again_for_the_same_request_alone(tmp_path: Path) -> None:
+    first = scored_space("thioborate", 30, 1, tmp_path / "kept")
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").iterdir()}
+    again = scored_space("thioborate", 30, 1, tmp_path / "kept")
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").iterdir()} == written
+    assert again.query().rows == first.query().rows
+    for request in (("thioborate", 31, 1), ("thioborate", 30, 2), ("nasicon", 30, 1)):
+        with pytest.raises(InputError, match="holds another screen"):
+            scored_space(*request, tmp_path / "kept")
+
+
+def test_a_folder_of_nobody_goes_with_what_opened_it() -> None:
+    screened = scored_space("thioborate", 30)
+    place = Path(screened.parts[0]).parent
+    assert place.is_dir()
+    screened.close()
+    del screened
+    gc.collect()
+    assert not place.exists()
+
+
+def test_a_screen_by_other_models_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "kept"
+    assert scored_space("thioborate", 30, 0, folder).query().notes == ()
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    assert set(record["models"]) == {"conductivity", "strength"}
+    record["models"]["conductivity"] = "0" * 64
+    (folder / RECORD).write_text(json.dumps(record), encoding="utf-8")
+    (note,) = Screened(folder).query().notes
+    words = "scored with other models (conductivity 000000000000) than the present ones (conductivity "
+    assert note.startswith(words)
+    code, _, said = command(["--in", str(folder)], monkeypatch, capsys)
+    assert code == 0
+    assert note in said
+    with pytest.raises(InputError, match="scored with other models"):
+        scored_space("thioborate", 30, 0, folder)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"space": "perovskites"}, "allowed are nasicon, thioborate, composites"),
+        ({"space": "nasicon", "n": 0}, "cannot give '0' candidates; allowed is a whole number from 1"),
+        ({"space": "nasicon", "n": 9, "seed": -1}, "The seed is '-1'"),
+        ({"space": "nasicon", "n": 9, "sampling": "sobol"}, "got the sampling 'sobol'. Use random"),
+        ({"space": "missing.toml"}, "The space file 'missing.toml' cannot be read"),
+    ],
+    ids=["space", "number", "seed", "sampling", "file"],
+)
+def test_a_space_that_cannot_be_scored_is_refused_and_leaves_nothing(
+    options: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(InputError, match=message):
+        scored_space(**options)
+    assert list(tmp_path.iterdir()) == []
 
 
 # ---------------------------------------------------------------- the command
@@ -257,18 +379,19 @@ def test_where_nothing_passes_it_is_said_what_to_do(
         assert json.loads(printed) == []
 
 
+@pytest.mark.parametrize(("space", "element"), [("sulfides", "Sb"), ("nasicon", "Mg"), ("thioborate", "Si")])
 def test_the_command_scores_a_space_by_itself(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    space: str, element: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, printed, _ = command(
-        ["sulfides", "--n", "60", "--filter", 'elements HAS "Sb"', "--top", "3", "--format", "json"],
+        [space, "--n", "120", "--filter", f'elements HAS "{element}"', "--top", "3", "--format", "json"],
         monkeypatch,
         capsys,
     )
     assert code == 0
-    rows = json.loads(printed[printed.index("[\n") :])
+    rows = json.loads(printed)
     assert 0 < len(rows) <= 3
-    assert all("Sb" in row["formula"] for row in rows)
+    assert all(element in row["formula"] for row in rows)
 
 
 @pytest.mark.parametrize(
@@ -276,12 +399,12 @@ def test_the_command_scores_a_space_by_itself(
     [
         ([], "Give either a space or --in FOLDER"),
         (["sulfides", "--in", "."], "Give either a space or --in FOLDER"),
-        (["nasicon", "--filter", "ea_ev < 1"], "nasicon is ranked whole; use a space of nascreen screen"),
+        (["nasicon", "--n", "20000", "--format", "csv"], "cannot give '20000' candidates; allowed is a"),
         (["sulfides", "--format", "pdf"], "There is no format 'pdf'; allowed are table, csv, json, parquet"),
         (["sulfides", "--format", "parquet"], "Parquet needs a place"),
-        (["perovskites"], "allowed are nasicon, thioborate. Spaces that are screened are composites"),
+        (["perovskites"], "There is no space 'perovskites'; allowed are nasicon, thioborate, composites"),
     ],
-    ids=["nothing", "both", "old space", "format", "no place", "unknown"],
+    ids=["nothing", "both", "too many", "format", "no place", "unknown"],
 )
 def test_a_wrong_request_is_refused_before_any_work(
     arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
