@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
+from scipy.special import log_ndtr
 
 from nascreen.physics import BOLTZMANN_EV_K
 
@@ -261,6 +262,19 @@ class ArrheniusProcess:
             variance[rows] = np.diag(block)
         return residual, variance
 
+    def leave_row_out(self) -> tuple[Array, Array]:
+        """Return mean and variance of each row as all other rows predict it, each of shape (n,)."""
+        variance = 1 / np.diag(cho_solve(self._factor, np.eye(len(self.targets))))
+        return self.targets - self.dual * variance, variance
+
+    def with_targets(self, targets: Array) -> ArrheniusProcess:
+        """Return the process with other targets on the same rows."""
+        other = object.__new__(ArrheniusProcess)
+        other.__dict__.update(self.__dict__)
+        other.targets = targets
+        other.dual = cho_solve(other._factor, other.residuals)
+        return other
+
     def _gradient_matrices(self) -> list[Array]:
         kernels, by_length = correlations(self.parameters, self.distances)
         prefactor, energy = amplitudes(self.parameters)
@@ -347,16 +361,77 @@ ROBUST_SCALE = (0.65, 0.1)
 """Typical error on an unseen paper, decades and eV, against which a row is an outlier."""
 
 
-def with_robust_weights(process: ArrheniusProcess) -> ArrheniusProcess:
+MOST_PASSES = 20
+CONVERGED = 1e-3
+
+
+def with_robust_weights(process: ArrheniusProcess, n_passes: int = MOST_PASSES) -> ArrheniusProcess:
     """Weigh each row by how far it lies from what all other papers say (Student t weights).
 
     Iteratively reweighted least squares: K. L. Lange et al., J. Am. Stat. Assoc. 84, 881 (1989),
     doi:10.1080/01621459.1989.10478852.
+
+    Args:
+        process: The process; its weights are what the rows count before.
+        n_passes: Most repetitions; fewer where the weights no longer change.
     """
-    residual, _ = process.leave_paper_out()
-    z = residual / np.where(process.is_conductivity, *ROBUST_SCALE)
-    weights = np.clip((STUDENT_DOF + 1) / (STUDENT_DOF + z * z), 0.05, 1.25)
-    return process.with_parameters(process.parameters, process.weights * weights)
+    before, found = process.weights, np.ones(len(process.weights))
+    scale = np.where(process.is_conductivity, *ROBUST_SCALE)
+    for _ in range(n_passes):
+        residual, _ = process.leave_paper_out()
+        z = residual / scale
+        weights = np.clip((STUDENT_DOF + 1) / (STUDENT_DOF + z * z), 0.05, 1.25)
+        change, found = float(np.abs(weights - found).max(initial=0)), weights
+        process = process.with_parameters(process.parameters, before * found)
+        if change < CONVERGED:
+            break
+    return process
+
+
+def truncated_mean(mean: Array, sd: Array, bound: Array, side: Array | NDArray[np.int8]) -> Array:
+    """Return the mean of normal values of which a bound is known, shape (n,).
+
+    Args:
+        mean: Mean before the bound is known.
+        sd: Standard deviation before.
+        bound: The bound.
+        side: 1 where the value lies above the bound, -1 where it lies below.
+
+    >>> truncated_mean(np.zeros(2), np.ones(2), np.zeros(2), np.array([1, -1])).round(4)
+    array([ 0.7979, -0.7979])
+    """
+    room = side * (mean - bound) / sd
+    hazard = np.exp(-0.5 * room**2 - log_ndtr(room)) / np.sqrt(2 * np.pi)
+    # Far beyond the bound the two terms cancel; the value then lies on it.
+    inside = np.maximum(side * (mean - bound) + sd * hazard, 0.0)
+    return np.asarray(bound + side * inside)
+
+
+def with_bounds(process: ArrheniusProcess, bounds: Array, sides: NDArray[np.int8]) -> ArrheniusProcess:
+    """Put the expected value in the place of every bound: the E step of the tobit likelihood.
+
+    A row of which only a bound is known ("below 1e-7 S/cm") enters with the mean of the values that the bound allows,
+    as all other rows predict it, until nothing changes: G. C. G. Wei and M. A. Tanner, Biometrics 47, 1297 (1991),
+    doi:10.2307/2532387. A bound that all other rows agree with moves nothing; one that is broken draws the process to
+    its side.
+
+    Args:
+        process: The process; targets of rows with a bound are ignored.
+        bounds: The bound of each row, shape (n,); read where ``sides`` is not 0.
+        sides: 1 where the value lies above its bound, -1 where below, 0 where it was measured; shape (n,).
+    """
+    rows = np.flatnonzero(sides)
+    if not len(rows):
+        return process
+    for _ in range(MOST_PASSES):
+        mean, variance = (values[rows] for values in process.leave_row_out())
+        targets = process.targets.copy()
+        targets[rows] = truncated_mean(mean, np.sqrt(variance), bounds[rows], sides[rows])
+        change = float(np.abs(targets - process.targets).max())
+        process = process.with_targets(targets)
+        if change < CONVERGED:
+            break
+    return process
 
 
 def spread_basis(process: ArrheniusProcess, n_rows: int) -> tuple[NDArray[np.intp], Array]:

@@ -68,6 +68,10 @@ SAME_COMPOSITION = 0.02
 """Largest sum of differences of element fractions between two mentions of one composition."""
 
 
+SIDES = {"lower_bound": 1, "upper_bound": -1}
+"""On which side of the printed value the true one lies."""
+
+
 def require(module: str) -> Any:  # noqa: ANN401
     """Import a training dependency, or say how to install it.
 
@@ -94,6 +98,7 @@ class Rows:
         coefficients: What each row observes of (A, E), shape (n, 2).
         targets: log10(σ·T/298.15 K) or Ea in eV, shape (n,).
         is_scored: Rows that count in a score table; the others only teach.
+        sides: 1 where the true value lies above the target, -1 where below, 0 where it is the target; shape (n,).
     """
 
     samples: Sequence[Sample]
@@ -101,6 +106,7 @@ class Rows:
     coefficients: Array
     targets: Array
     is_scored: NDArray[np.bool_]
+    sides: NDArray[np.int8]
 
     @property
     def groups(self) -> list[str]:
@@ -121,6 +127,7 @@ class Rows:
             self.coefficients[index],
             self.targets[index],
             self.is_scored[index],
+            self.sides[index],
         )
 
 
@@ -146,6 +153,7 @@ def observations(
             [gaussian.scaled_log_conductivity(sigma, temp_c), np.array([s.ea_ev for s in energies], dtype=np.float64)]
         ),
         np.full(len(samples), is_scored),
+        np.array([SIDES.get(s.value_origin, 0) for s in conductivities] + [0] * len(energies), dtype=np.int8),
     )
 
 
@@ -157,6 +165,7 @@ def joined(parts: Sequence[Rows]) -> Rows:
         np.vstack([part.coefficients for part in parts]),
         np.concatenate([part.targets for part in parts]),
         np.concatenate([part.is_scored for part in parts]),
+        np.concatenate([part.sides for part in parts]),
     )
 
 
@@ -170,21 +179,51 @@ def chalcogenide_glass_rows() -> Rows:
     """Return the sulfide and selenide glasses of the glass table, which teach and are not scored.
 
     They carry the Na2S–B2S3 series over its sodium content. Suspect rows are left out, and one energy
-    per glass is kept.
+    per glass is kept. The energies of that table are slopes of log σ; here they are those of log σT.
     """
 
     def is_chalcogenide(sample: Sample) -> bool:
         get = chemistry_of(sample.formula).composition.get
         return get("Na") > 0 and max(get("S"), get("Se")) > get("O")
 
-    rows = [s for s in reviewed_table("glasses") if s.quality == "ok" and is_chalcogenide(s)]
+    rows = _with_scaled_energies([s for s in reviewed_table("glasses") if s.quality == "ok" and is_chalcogenide(s)])
     energies = {s.sample_id.rpartition("-")[0]: s for s in reversed(rows) if s.ea_ev is not None}
     return observations(rows, list(energies.values()), is_scored=False)
 
 
+def _with_scaled_energies(glasses: Sequence[Sample]) -> list[Sample]:
+    """Return glasses with the energies of the σT form, larger by kT than the slopes of log σ that are printed.
+
+    T is the harmonic mean of the temperatures of each glass.
+    """
+    inverse: dict[str, list[float]] = {}
+    for s in glasses:
+        if s.meas_temp_c is not None:
+            inverse.setdefault(s.sample_id.rpartition("-")[0], []).append(1 / (s.meas_temp_c + 273.15))
+    kelvin = {name: 1 / float(np.mean(values)) for name, values in inverse.items()}
+    return [
+        s
+        if s.ea_ev is None
+        else replace(s, ea_ev=s.ea_ev + BOLTZMANN_EV_K * kelvin.get(s.sample_id.rpartition("-")[0], USUAL_KELVIN))
+        for s in glasses
+    ]
+
+
+USUAL_KELVIN = 400.0
+"""The middle of the temperatures of the table of glasses."""
+
+
+def bounded_rows() -> Rows:
+    """Return the conductivities of which the literature gives a bound alone ("below 1e-7"); they are not scored."""
+    rows = [s for s in reviewed_table("literature") if s.value_origin in SIDES]
+    known = sodium_conductivity_rows(replace(s, value_origin="measured") for s in rows)
+    names = {s.sample_id for s in known}
+    return observations([s for s in rows if s.sample_id in names], [], is_scored=False)
+
+
 def training_rows() -> Rows:
     """Return everything that the conductivity model learns from."""
-    return joined([literature_rows(), chalcogenide_glass_rows()])
+    return joined([literature_rows(), bounded_rows(), chalcogenide_glass_rows()])
 
 
 @dataclass(frozen=True, eq=False)
@@ -435,26 +474,33 @@ def replicate_weights(rows: Rows) -> Array:
     return np.where(rows.is_conductivity, by_family, 1.0)
 
 
-def process_of(rows: Rows, scaler: Scaler, parameters: Array | None = None) -> ArrheniusProcess:
-    """Return the Gaussian process of the rows, its outliers weighed down.
+def process_of(
+    rows: Rows, scaler: Scaler, parameters: Array | None = None, weights: Array | None = None
+) -> ArrheniusProcess:
+    """Return the Gaussian process of the rows, bounds at what they let expect, its outliers weighed down.
 
     Args:
         rows: Observations.
         scaler: Scaler of their features.
         parameters: Logarithms of hyperparameters to keep; by default they are tuned.
+        weights: What each row counts, shape (n,); by default all alike.
     """
     start = gaussian.default_parameters() if parameters is None else parameters
     inputs = scaler.inputs(rows.features)
-    process = ArrheniusProcess(
-        start, inputs, rows.coefficients, rows.targets, _codes(rows.groups), replicate_weights(rows)
-    )
+    counts = replicate_weights(rows) * (1 if weights is None else weights)
+    process = ArrheniusProcess(start, inputs, rows.coefficients, rows.targets, _codes(rows.groups), counts)
     if parameters is None:
-        process = gaussian.tuned(process, N_TUNING_STEPS)
-    return gaussian.with_robust_weights(process)
+        process = gaussian.tuned(gaussian.with_bounds(process, rows.targets, rows.sides), N_TUNING_STEPS)
+    return gaussian.with_bounds(gaussian.with_robust_weights(process), rows.targets, rows.sides)
 
 
 def fit_conductivity(
-    rows: Rows, *, borrowed: BorrowedLines | None = None, parameters: Array | None = None, seed: int = 0
+    rows: Rows,
+    *,
+    borrowed: BorrowedLines | None = None,
+    parameters: Array | None = None,
+    weights: Array | None = None,
+    seed: int = 0,
 ) -> ConductivityModel:
     """Fit the conductivity model.
 
@@ -462,22 +508,28 @@ def fit_conductivity(
         rows: Observations.
         borrowed: What else teaches the forest; by default all of `borrowed_lines`.
         parameters: Logarithms of hyperparameters to keep; by default they are tuned on ``rows``.
+        weights: What each row counts, shape (n,); by default all alike.
         seed: Seed of the trees.
 
     Returns:
         The model.
     """
     scaler = Scaler.fit(rows.features)
-    process = process_of(rows, scaler, parameters)
+    process = process_of(rows, scaler, parameters, weights)
+    counts = np.ones(len(rows.samples)) if weights is None else weights
+    rows = replace(rows, targets=process.targets)  # the trees, too, see what bounds let expect
     mask = rows.is_conductivity
     at_25 = _brought_to_25(process, scaler, rows)
-    trees = _boosted(rows.features[mask], at_25, TREE_SETTINGS, seed)
-    energy_trees = _boosted(rows.features[~mask], rows.targets[~mask], ENERGY_TREE_SETTINGS, seed)
-    forest = _forest(process, scaler, rows, borrowed_lines() if borrowed is None else borrowed, seed)
+    trees = _boosted(rows.features[mask], at_25, counts[mask], TREE_SETTINGS, seed)
+    energy_trees = _boosted(rows.features[~mask], rows.targets[~mask], counts[~mask], ENERGY_TREE_SETTINGS, seed)
+    lines = borrowed_lines() if borrowed is None else borrowed
+    forest = _forest(process, scaler, rows, counts[mask], lines, seed)
     return ConductivityModel(process, scaler, trees, energy_trees, forest)
 
 
-def _forest(process: ArrheniusProcess, scaler: Scaler, rows: Rows, borrowed: BorrowedLines, seed: int) -> Any:  # noqa: ANN401
+def _forest(
+    process: ArrheniusProcess, scaler: Scaler, rows: Rows, counts: Array, borrowed: BorrowedLines, seed: int
+) -> Any:  # noqa: ANN401
     """Fit extremely randomised trees to whole lines, those of rows that give an energy along the mean with it.
 
     P. Geurts et al., Mach. Learn. 63, 3 (2006), doi:10.1007/s10994-006-6226-1. A leaf holds at least the weight of one
@@ -490,7 +542,7 @@ def _forest(process: ArrheniusProcess, scaler: Scaler, rows: Rows, borrowed: Bor
     slope = rows.coefficients[mask, 1] + gaussian.DECADES_PER_EV / gaussian.REFERENCE_K
     own_lines = np.column_stack([rows.targets[mask] - slope * energy, energy])
     at_25, ea = np.vstack([own_lines, borrowed.lines]).T
-    weights = np.concatenate([np.ones(len(own_lines)), borrowed.weights])
+    weights = np.concatenate([counts, borrowed.weights])
     kind = require("sklearn.ensemble").ExtraTreesRegressor
     forest = kind(
         N_FOREST_TREES, random_state=seed, min_weight_fraction_leaf=1 / float(weights.sum()), **FOREST_SETTINGS
@@ -508,9 +560,9 @@ def _brought_to_25(process: ArrheniusProcess, scaler: Scaler, rows: Rows) -> Arr
     return np.asarray(rows.targets[mask] - slope * energy)
 
 
-def _boosted(features: Array, targets: Array, settings: Mapping[str, Any], seed: int) -> Any:  # noqa: ANN401
+def _boosted(features: Array, targets: Array, counts: Array, settings: Mapping[str, Any], seed: int) -> Any:  # noqa: ANN401
     xgboost = require("xgboost")
-    data = xgboost.DMatrix(in_six_digits(features).astype(np.float32), label=targets)
+    data = xgboost.DMatrix(in_six_digits(features).astype(np.float32), label=targets, weight=counts)
     return xgboost.train({**settings, "seed": seed}, data, N_TREES)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import truncnorm
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
@@ -28,7 +29,9 @@ from nascreen.gaussian import (
     energy_coefficients,
     scaled_log_conductivity,
     spread_basis,
+    truncated_mean,
     tuned,
+    with_bounds,
     with_robust_weights,
 )
 
@@ -337,6 +340,78 @@ def test_a_planted_outlier_counts_little_and_the_rest_in_full() -> None:
     truth = np.array([3.0, 0.4]) @ h[0]
     pull = [float(abs(p.predict(near)[0] @ h[0] - truth)) for p in (plain, weighed)]
     assert pull[1] < pull[0]
+
+
+def test_the_weights_against_outliers_are_repeated_until_they_no_longer_change() -> None:
+    process = _process(60, 20)
+    found = with_robust_weights(process)
+    residual, _ = found.leave_paper_out()
+    z = residual / np.where(process.is_conductivity, *gaussian.ROBUST_SCALE)
+    fixed = process.weights * np.clip(5 / (4 + z * z), 0.05, 1.25)
+    np.testing.assert_allclose(found.weights, fixed, atol=5 * gaussian.CONVERGED)
+    once = with_robust_weights(process, n_passes=1)
+    assert np.abs(once.weights - found.weights).max() > 20 * gaussian.CONVERGED
+
+
+# ---------------------------------------------------------------- bounds
+
+
+@pytest.mark.parametrize("side", [1, -1], ids=["lower bound", "upper bound"])
+@pytest.mark.parametrize("gap", [-40.0, -6.0, -0.5, 0.0, 2.0, 8.0], ids=lambda gap: f"{gap:g} sd inside")
+def test_the_mean_of_what_a_bound_allows_is_that_of_the_truncated_normal(side: int, gap: float) -> None:
+    mean, sd, bound = -5.0, 0.7, -5.0 - side * gap * 0.7
+    ends = ((bound - mean) / sd, np.inf) if side > 0 else (-np.inf, (bound - mean) / sd)
+    found = truncated_mean(np.array([mean]), np.array([sd]), np.array([bound]), np.array([side]))
+    assert found[0] == pytest.approx(truncnorm(*ends, loc=mean, scale=sd).mean(), rel=1e-6)
+    assert side * (found[0] - bound) >= 0
+
+
+def test_leaving_a_row_out_equals_a_fit_without_it(process: ArrheniusProcess) -> None:
+    mean, variance = process.leave_row_out()
+    for i in (0, 7, 29):
+        kept = np.delete(np.arange(30), i)
+        total = process.covariance(process.distances, process.coefficients, process.coefficients)
+        total += process.paper_covariance() + np.diag(process.noise_variance())
+        gain = np.linalg.solve(total[np.ix_(kept, kept)], total[kept, i])
+        prior = process.targets[i] - process.residuals[i]
+        assert mean[i] == pytest.approx(prior + gain @ process.residuals[kept], rel=1e-6)
+        assert variance[i] == pytest.approx(total[i, i] - gain @ total[kept, i], rel=1e-6)
+
+
+def _with_one_bound(process: ArrheniusProcess, bound: float, side: int) -> ArrheniusProcess:
+    sides = np.zeros(30, dtype=np.int8)
+    sides[4] = side
+    return with_bounds(process, np.where(sides == 0, process.targets, bound), sides)
+
+
+@pytest.mark.parametrize("side", [1, -1], ids=["lower bound", "upper bound"])
+def test_a_bound_gives_the_posterior_of_its_likelihood(process: ArrheniusProcess, side: int) -> None:
+    """By quadrature: the mean over all values that the bound allows, each weighed by what the others say of it."""
+    mean, variance = (values[4] for values in process.leave_row_out())
+    sd, new = np.sqrt(variance), _inputs(3, seed=9)
+    bound = mean + side * 1.5 * sd
+    values = bound + side * np.linspace(0, 8 * sd, 4001)
+    weights = np.exp(-0.5 * ((values - mean) / sd) ** 2)
+    ends = [process.with_targets(np.where(np.arange(30) == 4, v, process.targets)).predict(new) for v in (0.0, 1.0)]
+    expected = ends[0] + (weights @ values / weights.sum()) * (ends[1] - ends[0])
+    np.testing.assert_allclose(_with_one_bound(process, bound, side).predict(new), expected, rtol=1e-4)
+
+
+def test_a_bound_that_all_others_agree_with_moves_nothing_and_a_broken_one_draws_to_its_side(
+    process: ArrheniusProcess,
+) -> None:
+    mean, variance = (values[4] for values in process.leave_row_out())
+    h, at = process.coefficients[4], process.inputs[np.array([4])]
+    sd = np.sqrt(variance)
+    without = process.with_targets(np.where(np.arange(30) == 4, mean, process.targets)).predict(at)[0] @ h
+    kept = _with_one_bound(process, mean + 9 * sd, -1).predict(at)[0] @ h
+    broken = _with_one_bound(process, mean - 3 * sd, -1).predict(at)[0] @ h
+    assert kept == pytest.approx(without, abs=1e-6)
+    assert broken < without - 0.05
+
+
+def test_without_bounds_the_process_is_the_same(process: ArrheniusProcess) -> None:
+    assert with_bounds(process, process.targets, np.zeros(30, dtype=np.int8)) is process
 
 
 def test_new_parameters_leave_the_old_process_as_it_was(process: ArrheniusProcess) -> None:

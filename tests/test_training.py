@@ -29,6 +29,7 @@ from nascreen.training import (
     Scaler,
     ScoreRow,
     borrowed_lines,
+    bounded_rows,
     chalcogenide_glass_rows,
     conformal_factor,
     cross_validate,
@@ -129,7 +130,7 @@ def test_glasses_teach_and_are_not_scored() -> None:
     n = len(literature_rows().samples)
     assert rows.is_scored[:n].all()
     assert not rows.is_scored[n:].any()
-    assert len(rows.samples) == n + len(chalcogenide_glass_rows().samples)
+    assert len(rows.samples) == n + len(bounded_rows().samples) + len(chalcogenide_glass_rows().samples)
 
 
 def test_the_glasses_hold_the_sodium_thioborates_over_their_sodium_content() -> None:
@@ -161,13 +162,64 @@ def test_one_energy_per_glass_is_learned_from() -> None:
     assert len(energies) == len(set(energies)) > 20
 
 
-def test_bounds_and_grain_boundaries_teach_nothing_and_extrapolated_values_teach() -> None:
-    left_out = [s for s in load_table("literature") if s.value_origin in CENSORED_ORIGINS]
-    assert left_out
-    origins = {s.value_origin for s in training_rows().samples}
-    assert origins.isdisjoint(CENSORED_ORIGINS)
-    assert {"measured", "cited", "extrapolated"} <= origins
-    assert "grain_boundary" not in {s.conductivity_kind for s in training_rows().samples}
+def test_grain_boundaries_teach_nothing_and_extrapolated_values_teach() -> None:
+    rows = training_rows()
+    assert {"measured", "cited", "extrapolated"} <= {s.value_origin for s in rows.samples}
+    assert "grain_boundary" not in {s.conductivity_kind for s in rows.samples}
+
+
+def test_bounds_teach_on_their_side_and_are_not_scored() -> None:
+    rows = training_rows()
+    bounds = rows.take(rows.sides != 0)
+    table = [
+        s for s in reviewed_table("literature") if s.value_origin in CENSORED_ORIGINS and s.meas_temp_c is not None
+    ]
+    assert {s.sample_id for s in bounds.samples} == {s.sample_id for s in table if "Na" in s.formula} != set()
+    assert not bounds.is_scored.any()
+    sides = {s.value_origin: int(side) for s, side in zip(bounds.samples, bounds.sides, strict=True)}
+    assert sides == {"lower_bound": 1, "upper_bound": -1}
+    assert all(s.value_origin not in CENSORED_ORIGINS for s in rows.take(rows.sides == 0).samples)
+
+
+@pytest.mark.parametrize("side", [1, -1], ids=["lower bound", "upper bound"])
+def test_process_and_trees_see_what_a_bound_lets_expect_and_not_the_bound(
+    rows: Rows, monkeypatch: pytest.MonkeyPatch, side: int
+) -> None:
+    """A bound five decades inside what all others expect says nothing; five beyond draws every part to its side."""
+    place = int(np.flatnonzero(rows.is_conductivity)[3])
+    sides = np.zeros(len(rows.samples), dtype=np.int8)
+    sides[place] = side
+    taught: list[Array] = []
+    brought = training._brought_to_25
+
+    def spy(process: gaussian.ArrheniusProcess, scaler: Scaler, given: Rows) -> Array:
+        taught.append(given.targets)
+        np.testing.assert_array_equal(given.targets, process.targets)
+        return brought(process, scaler, given)
+
+    monkeypatch.setattr(training, "_brought_to_25", spy)
+    value = rows.targets[place]
+    for bound in (value - 5 * side, value + 5 * side):
+        targets = np.where(sides != 0, bound, rows.targets)
+        fit_conductivity(replace(rows, targets=targets, sides=sides), parameters=gaussian.default_parameters())
+    inside, beyond = (targets[place] for targets in taught)
+    assert side * (inside - (value - 5 * side)) > 2
+    assert side * (beyond - (value + 5 * side)) >= 0
+    assert side * (beyond - inside) > 0.5
+    np.testing.assert_array_equal(np.delete(taught[0], place), np.delete(rows.targets, place))
+
+
+def test_energies_of_glasses_are_those_of_the_scaled_line() -> None:
+    """The printed energy of a glass is the slope of log σ between its temperatures; that of log σT is kT larger."""
+    glasses = chalcogenide_glass_rows()
+    lines: dict[str, list[int]] = {}
+    for i in np.flatnonzero(glasses.is_conductivity):
+        lines.setdefault(glasses.samples[int(i)].sample_id.rpartition("-")[0], []).append(int(i))
+    several = [rows for rows in lines.values() if len(rows) > 1 and glasses.samples[rows[0]].arrhenius_exact == "yes"]
+    assert len(several) > 5
+    for index in several:
+        slope = np.polyfit(glasses.coefficients[index, 1], glasses.targets[index], 1)[0]
+        assert glasses.samples[index[0]].ea_ev == pytest.approx(slope, abs=0.006)
 
 
 def test_targets_are_what_was_reported() -> None:
