@@ -17,9 +17,9 @@ from nascreen import __version__, gaussian
 from nascreen.chemistry import FAMILIES, SYMBOLS
 from nascreen.features import BLOCKS, FEATURE_NAMES, chemistry_of
 from nascreen.gaussian import Array, ArrheniusProcess
+from nascreen.intervals import COVERAGE, Calibration
 from nascreen.models import DOMAIN_MARGINS, STRENGTH_FEATURES, card_hash, family_of_sample
 from nascreen.training import (
-    COVERAGE,
     FOREST_SETTINGS,
     HOT_DECADES_PER_EV,
     MISSING,
@@ -41,8 +41,6 @@ from nascreen.training import (
     borrowed_lines,
     fit_conductivity,
     fit_strength,
-    interval_coverage,
-    interval_factors,
     require,
     score_table,
     strength_observations,
@@ -290,10 +288,13 @@ TRUSTED_DISTANCE_QUANTILE = 0.90
 """Beyond this share of the papers left out, the error on conductivity is more than twice that within it."""
 
 
-def _interval_factors(cv: CrossValidation, families: Sequence[str], *, is_conductivity: bool) -> dict[str, Any]:
-    mask = cv.rows.is_conductivity == is_conductivity
-    scaled = (cv.errors(PROMOTED) / cv.spreads)[:, mask]
-    return interval_factors(scaled, np.array(families)[mask].tolist(), np.array(cv.rows.groups)[mask].tolist())
+def calibrations_of(cv: CrossValidation) -> dict[str, Calibration]:
+    """Return what calibrates the intervals of each property, with families as predictions know them."""
+    inferred = [family_of_sample(s) for s in cv.rows.samples]
+    return {
+        "log_sigma": cv.calibration(inferred, is_conductivity=True),
+        "ea_ev": cv.calibration(inferred, is_conductivity=False),
+    }
 
 
 def _domain(rows: Rows, families: Sequence[str], cv: CrossValidation) -> dict[str, Any]:
@@ -331,7 +332,7 @@ def conductivity_card(
     process = model.process
     prefactor, energy = gaussian.amplitudes(process.parameters)
     paper_a, paper_e, noise_s, noise_e = (float(v) for v in np.exp(2 * process.parameters[-4:]))
-    inferred = [family_of_sample(s) for s in cv.rows.samples]
+    calibrations = calibrations_of(cv)
     return {
         "name": "conductivity",
         "title": "Ionic conductivity and activation energy of sodium conductors",
@@ -353,12 +354,8 @@ def conductivity_card(
         },
         "interval": {
             "coverage": COVERAGE,
-            "log_sigma": _interval_factors(cv, inferred, is_conductivity=True),
-            "ea_ev": _interval_factors(cv, inferred, is_conductivity=False),
-            "coverage_of_unseen_folds": {
-                "log_sigma": interval_coverage(cv, inferred, is_conductivity=True),
-                "ea_ev": interval_coverage(cv, inferred, is_conductivity=False),
-            },
+            **{name: part.factors() for name, part in calibrations.items()},
+            "coverage_of_unseen_folds": {name: part.coverage() for name, part in calibrations.items()},
         },
         "domain": _domain(rows, [family_of_sample(s) for s in rows.samples], cv),
         "protocol": f"{N_FOLDS} folds grouped by paper, {len(cv.seeds)} shuffles, hyperparameters tuned in each fold",

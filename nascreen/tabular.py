@@ -41,6 +41,7 @@ from nascreen.columns import (
 )
 from nascreen.errors import TableError, shown
 from nascreen.gaussian import Array
+from nascreen.intervals import COVERAGE, conformal_factor
 from nascreen.learners import (
     LEARNERS,
     BlockDistances,
@@ -56,7 +57,7 @@ from nascreen.learners import (
 )
 from nascreen.tables import write_table
 from nascreen.tracking import tracked_run, usable_folder
-from nascreen.training import COVERAGE, conformal_factor, require
+from nascreen.training import require
 
 OURS = "nascreen"
 BEST_SINGLE = "best single learner"

@@ -27,6 +27,7 @@ from nascreen.datasets import (
 from nascreen.errors import MissingExtraError
 from nascreen.features import BLOCKS, FEATURE_NAMES, chemistry_of, feature_matrix
 from nascreen.gaussian import Array, ArrheniusProcess, Inputs
+from nascreen.intervals import Calibration, conformal_factor
 from nascreen.models import promoted_line, strength_features
 from nascreen.physics import BOLTZMANN_EV_K
 from nascreen.records import Sample
@@ -37,7 +38,6 @@ TAUGHT_BY = ("literature", "glasses", "lithium")
 """Tables that the conductivity model learns from."""
 N_FOLDS = 5
 N_TUNING_STEPS = 12
-COVERAGE = 0.90
 SPREAD_ROWS = 500
 
 TREE_SETTINGS: Mapping[str, Any] = {
@@ -588,6 +588,18 @@ class CrossValidation:
         """Return absolute errors, shape (n_seeds, n)."""
         return np.abs(self.predictions[model] - self.rows.targets)
 
+    def calibration(self, families: Sequence[str], *, is_conductivity: bool) -> Calibration:
+        """Return what calibrates the intervals of conductivities or of energies.
+
+        Args:
+            families: Family of each row, as predictions will know it.
+            is_conductivity: Which rows.
+        """
+        mask = self.rows.is_conductivity == is_conductivity
+        scaled = (self.errors(PROMOTED) / self.spreads)[:, mask]
+        names, groups = np.array(families)[mask], np.array(self.rows.groups)[mask]
+        return Calibration(scaled, self.folds[:, mask], names.tolist(), groups.tolist())
+
 
 def _family_medians(train: Rows, test: Rows) -> Array:
     """Predict the median of the row's family among rows of the same kind, the global one where there is none."""
@@ -850,52 +862,3 @@ def cross_validate_strength(seeds: Sequence[int] = (0, 1, 2)) -> tuple[list[Scor
         for name, e in errors.items()
     ]
     return table, conformal_factor(np.concatenate(scaled))
-
-
-LEAST_ROWS_FOR_FAMILY = 30
-LEAST_PAPERS_FOR_FAMILY = 5
-
-
-def interval_factors(scaled_errors: Array, families: Sequence[str], groups: Sequence[str]) -> dict[str, Any]:
-    """Return conformal factors, overall and for each family of at least five papers and thirty rows.
-
-    Args:
-        scaled_errors: Errors in units of the predicted standard deviation, shape (n_seeds, n).
-        families: Family of each row.
-        groups: Group of papers of each row.
-    """
-    names, papers = np.array(families), np.array(groups)
-    by_family = {}
-    for name in sorted(set(families)):
-        rows = names == name
-        if rows.sum() >= LEAST_ROWS_FOR_FAMILY and len(set(papers[rows])) >= LEAST_PAPERS_FOR_FAMILY:
-            by_family[name] = conformal_factor(scaled_errors[:, rows].ravel())
-    return {"overall": conformal_factor(scaled_errors.ravel()), "by_family": by_family}
-
-
-def interval_coverage(cv: CrossValidation, families: Sequence[str], *, is_conductivity: bool) -> dict[str, float]:
-    """Return the share inside the 90 % interval, by rows and by papers, with factors from the other folds alone.
-
-    The factors are those of `interval_factors`, as predictions use them.
-    """
-    mask = cv.rows.is_conductivity == is_conductivity
-    scaled = (cv.errors(PROMOTED) / cv.spreads)[:, mask]
-    names, groups = np.array(families)[mask], np.array(cv.rows.groups)[mask]
-    inside = np.empty(scaled.shape, dtype=bool)
-    for errors, fold, hit in zip(scaled, cv.folds[:, mask], inside, strict=True):
-        for k in range(N_FOLDS):
-            known, new = fold != k, fold == k
-            factors = interval_factors(errors[None, known], names[known].tolist(), groups[known].tolist())
-            per_row = np.array([factors["by_family"].get(name, factors["overall"]) for name in names[new]])
-            hit[new] = errors[new] <= per_row
-    by_paper = [inside[:, groups == group].mean() for group in sorted(set(groups.tolist()))]
-    return {"rows": float(inside.mean()), "papers": float(np.mean(by_paper))}
-
-
-def conformal_factor(scaled_errors: Array, coverage: float = COVERAGE) -> float:
-    """Return the split-conformal quantile of errors in units of the predicted standard deviation.
-
-    J. Lei et al., J. Am. Stat. Assoc. 113, 1094 (2018), doi:10.1080/01621459.2017.1307116.
-    """
-    n = len(scaled_errors)
-    return float(np.quantile(scaled_errors, min(1.0, np.ceil((n + 1) * coverage) / n), method="higher"))

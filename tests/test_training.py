@@ -31,14 +31,11 @@ from nascreen.training import (
     borrowed_lines,
     bounded_rows,
     chalcogenide_glass_rows,
-    conformal_factor,
     cross_validate,
     cross_validate_strength,
     fit_conductivity,
     fit_strength,
     in_six_digits,
-    interval_coverage,
-    interval_factors,
     line_to_observation,
     literature_rows,
     observations,
@@ -569,56 +566,6 @@ def test_strength_is_scored_on_papers_left_out(monkeypatch: pytest.MonkeyPatch) 
     assert {(row.n_rows, row.n_papers) for row in table} == {
         (len(strength_observations()[0]), len({s.group_id for s in strength_observations()[0]}))
     }
-
-
-# ---------------------------------------------------------------- intervals
-
-
-@pytest.mark.parametrize(("n", "coverage"), [(99, 0.9), (9, 0.8), (199, 0.5), (40, 0.9)])
-def test_the_conformal_factor_holds_the_promised_share_of_the_errors_and_no_more_than_needed(
-    n: int, coverage: float
-) -> None:
-    """Of 1, 2, ..., n the smallest that is allowed is the ceil((n + 1)·coverage)-th."""
-    factor = conformal_factor(np.random.default_rng(0).permutation(np.arange(1.0, n + 1)), coverage)
-    least = np.ceil(round((n + 1) * coverage, 9))
-    assert least <= factor <= least + 1
-
-
-def test_too_few_errors_give_the_largest() -> None:
-    assert conformal_factor(np.array([0.3, 0.1, 0.2])) == 0.3
-
-
-def test_the_conformal_factor_covers_what_is_exchangeable() -> None:
-    rng = np.random.default_rng(7)
-    draws = np.abs(rng.standard_t(3, size=(2000, 101)))
-    covered = np.mean([draw[-1] <= conformal_factor(draw[:-1]) for draw in draws])
-    assert 0.885 < covered < 0.93
-
-
-def _in_folds(errors: Array, n_folds: int = N_FOLDS) -> CrossValidation:
-    n = len(errors)
-    rows = observations([TRAIN.samples[2]] * n, TRAIN.samples[4:5], is_scored=True)
-    off = np.r_[errors, 0.0]
-    folds = np.r_[np.arange(n) % n_folds, 0][None]
-    return CrossValidation(rows, (0,), {"mean of three": (rows.targets + off)[None]}, np.full((1, n + 1), 0.5), folds)
-
-
-def test_the_coverage_is_that_of_folds_which_did_not_calibrate_it() -> None:
-    """A fold that is worse than all others is not covered, however large its own errors would make the factor."""
-    errors = np.abs(np.random.default_rng(1).standard_normal(500))
-    names = ["nasicon"] * 501
-    found = interval_coverage(_in_folds(errors), names, is_conductivity=True)
-    assert found["rows"] == pytest.approx(0.9, abs=0.02)
-    assert found["papers"] == pytest.approx(found["rows"])
-    worse = np.where(np.arange(500) % N_FOLDS == 2, 100 + errors, errors)
-    assert interval_coverage(_in_folds(worse), names, is_conductivity=True)["rows"] <= 0.8
-
-
-def test_a_family_of_few_papers_gets_the_factor_of_all() -> None:
-    errors = np.r_[np.full(40, 1.0), np.full(60, 3.0)][None]
-    families = ["many"] * 40 + ["few"] * 60
-    groups = [str(i % 8) for i in range(40)] + ["one"] * 60
-    assert interval_factors(errors, families, groups) == {"overall": 3.0, "by_family": {"many": 1.0}}
 
 
 # ---------------------------------------------------------------- what is not installed

@@ -28,6 +28,7 @@ from nascreen.datasets import data_hash
 from nascreen.explain import NORMAL_90
 from nascreen.features import BLOCKS, chemistry_of
 from nascreen.gaussian import REFERENCE_K, squared_distances
+from nascreen.intervals import interval_factors
 from nascreen.models import DOMAIN_MARGINS, WIDEST_TRUSTED_DECADES, domain_doubts, family_of_sample, load_models
 from nascreen.training import (
     N_FOLDS,
@@ -35,7 +36,6 @@ from nascreen.training import (
     CrossValidation,
     Rows,
     cross_validate,
-    interval_factors,
     training_rows,
 )
 
