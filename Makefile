@@ -33,7 +33,7 @@ setup-dev: .make/dev
 
 .make/run: .make/venv pyproject.toml .constraints.txt
 	@echo "== set-up: nascreen and what it needs (about 800 MB; a minute or two, once)"
-	$(BIN)/python -m pip install --quiet --constraint .constraints.txt --editable '.[train,screen]'
+	$(BIN)/python -m pip install --quiet --constraint .constraints.txt --editable '.[train,screen,serve,client]'
 	@touch $@
 
 .make/dev: .make/run

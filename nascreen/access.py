@@ -190,8 +190,8 @@ class Tokens:
             return []
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise IntegrityError(
-                f"The tokens in {shown(str(self.path))} cannot be read ({type(error).__name__}); delete the file, which "
-                "revokes all, and make new ones."
+                f"The tokens in {shown(str(self.path))} cannot be read ({type(error).__name__}); delete the file, "
+                "which revokes all, and make new ones."
             ) from error
 
     @contextmanager
@@ -223,7 +223,7 @@ def _hash(text: str) -> str:
 
 def _check_new(label: str, scopes: Sequence[str], days: float) -> None:
     if not label or len(label) > _LABEL_LIMIT or not label.isprintable():
-        raise RangeError(f"The label of a token is {shown(label)}; give a name of 1 to {_LABEL_LIMIT} characters.")
+        raise RangeError(f"The label is {shown(label)}; give a name of 1 to {_LABEL_LIMIT} characters.")
     wrong = [scope for scope in scopes if scope not in SCOPES and not _CAMPAIGN.fullmatch(scope)]
     if wrong or not scopes:
         got = shown(wrong[0]) if wrong else "none"

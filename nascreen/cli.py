@@ -14,6 +14,7 @@ from nascreen.cli_campaign import campaign_app
 from nascreen.cli_data import data_app
 from nascreen.cli_explain import explain, probability_line, probability_values, threshold_of
 from nascreen.cli_screen import plots, rank_screened, recipe, screen
+from nascreen.cli_serve import serve, token_app
 from nascreen.errors import InputError, NascreenError, RangeError
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(campaign_app, name="campaign")
+app.add_typer(token_app, name="token")
 app.command()(explain)
+app.command()(serve)
 app.command()(recipe)
 app.command()(screen)
 app.command()(plots)

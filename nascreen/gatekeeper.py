@@ -225,7 +225,8 @@ class Gatekeeper:
             "answered",
             extra={
                 "method": _method(scope), "path": scope["path"][:200], "status": state.status,
-                "ms": round(1000 * seconds, 2), "client": client[0] if client else "", "token": token.id if token else "",
+                "ms": round(1000 * seconds, 2), "client": client[0] if client else "",
+                "token": token.id if token else "",
             },
         )  # fmt: skip
 

@@ -75,7 +75,8 @@ async def body_of(request: Request, model: type[M]) -> M:
         HttpError: If it is said to be something else than JSON.
         ValidationError: If it does not have the shape of the model.
     """
-    return read_json(_adapter(model), await request.body(), request.headers.get("content-type", ""))
+    adapter: TypeAdapter[M] = _adapter(model)
+    return read_json(adapter, await request.body(), request.headers.get("content-type", ""))
 
 
 async def bytes_of(request: Request, media_type: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi import Query as QueryField
@@ -89,8 +89,14 @@ def sample_of(given: wire.SampleIn, *, strict: bool = False) -> Sample:
     return sample
 
 
-@router.post("/predict", summary="Predict one sample", openapi_extra=takes(wire.SampleIn), response_model=None,
-             responses=gives(wire.Predicted, "What is predicted."), tags=["predict"])  # fmt: skip
+@router.post(
+    "/predict",
+    summary="Predict one sample",
+    openapi_extra=takes(wire.SampleIn),
+    response_model=None,
+    responses=gives(wire.Predicted, "What is predicted."),
+    tags=["predict"],
+)
 async def predict(request: Request, query: Annotated[PredictQuery, QueryField()]) -> Response:
     """Predict conductivity, activation energy and strength of one sample, each with its 90 % interval."""
     sample = sample_of(await body_of(request, wire.SampleIn), strict=query.strict)
@@ -98,8 +104,14 @@ async def predict(request: Request, query: Annotated[PredictQuery, QueryField()]
     return answer(prediction_values(prediction, query.above_s_cm))
 
 
-@router.post("/predict/batch", summary="Predict up to 1,000 samples", openapi_extra=takes(wire.SamplesIn),
-             response_model=None, responses=gives(wire.BatchOut, "One entry per sample, in order."), tags=["predict"])  # fmt: skip
+@router.post(
+    "/predict/batch",
+    summary="Predict up to 1,000 samples",
+    openapi_extra=takes(wire.SamplesIn),
+    response_model=None,
+    responses=gives(wire.BatchOut, "One entry per sample, in order."),
+    tags=["predict"],
+)
 async def predict_batch(request: Request, query: Annotated[PredictQuery, QueryField()]) -> Response:
     """Predict many samples; one that cannot be used keeps its place with the reason."""
     given = await body_of(request, wire.SamplesIn)
@@ -133,11 +145,16 @@ class TableQuery(Query):
     strict: Strict = False
 
 
-@router.post("/predict/csv", summary="Predict a table", response_model=None, tags=["predict"],
-             openapi_extra=takes_text("text/csv", "formula,sinter_temp_c\nNa3Zr2Si2PO12,1200\n"),
-             responses=gives_text("text/csv", "The table with predictions, as of nascreen predict --csv."))  # fmt: skip
+@router.post(
+    "/predict/csv",
+    summary="Predict a table",
+    response_model=None,
+    tags=["predict"],
+    openapi_extra=takes_text("text/csv", "formula,sinter_temp_c\nNa3Zr2Si2PO12,1200\n"),
+    responses=gives_text("text/csv", "The table with predictions, as of nascreen predict --csv."),
+)
 async def predict_csv(request: Request, query: Annotated[TableQuery, QueryField()]) -> Response:
-    """Predict a table of up to 10,000 rows with a column ``formula``; a row that cannot be used has its reason in ``error``."""
+    """Predict a table of up to 10,000 rows with a column ``formula``; a bad row has its reason."""
     data = await bytes_of(request, "text/csv")
     models = parts_of(request).holder.models
     text = await in_thread(request, lambda: _predicted_table(data, models, strict=query.strict))
@@ -151,8 +168,14 @@ def _predicted_table(data: bytes, models: Models, *, strict: bool) -> str:
     return table_text([*header, *RESULT_COLUMNS], rows)
 
 
-@router.post("/curve", summary="Conductivity over temperature", openapi_extra=takes(wire.SampleIn), response_model=None,
-             responses=gives(wire.CurveOut, "The Arrhenius line with its band, and measured neighbours."), tags=["predict"])  # fmt: skip
+@router.post(
+    "/curve",
+    summary="Conductivity over temperature",
+    openapi_extra=takes(wire.SampleIn),
+    response_model=None,
+    responses=gives(wire.CurveOut, "The Arrhenius line with its band, and measured neighbours."),
+    tags=["predict"],
+)
 async def curve(request: Request, query: Annotated[CurveQuery, QueryField()]) -> Response:
     """Predict the Arrhenius line of a sample with its 90 % band, and name measured samples near it."""
     if query.from_c >= query.to_c:
@@ -164,10 +187,16 @@ async def curve(request: Request, query: Annotated[CurveQuery, QueryField()]) ->
     return answer(await in_thread(request, lambda: curve_values(sample, temps, models)))
 
 
-@router.post("/explain", summary="Reasons for a prediction", openapi_extra=takes(wire.SampleIn), response_model=None,
-             responses=gives(wire.ExplainOut, "Contributions, nearest samples, limits and changes."), tags=["predict"])  # fmt: skip
+@router.post(
+    "/explain",
+    summary="Reasons for a prediction",
+    openapi_extra=takes(wire.SampleIn),
+    response_model=None,
+    responses=gives(wire.ExplainOut, "Contributions, nearest samples, limits and changes."),
+    tags=["predict"],
+)
 async def explain_one(request: Request, query: Annotated[ExplainQuery, QueryField()]) -> Response:
-    """Say what each input adds, which measured samples are nearest, what bounds the prediction, what would change it."""
+    """Say what each input adds, which measured samples are nearest, what bounds it, and what would change it."""
     sample = sample_of(await body_of(request, wire.SampleIn), strict=query.strict)
     models = parts_of(request).holder.models
 
@@ -186,8 +215,13 @@ def _cards(parts: Parts) -> dict[str, dict[str, Any]]:
     return {"conductivity": models.conductivity.card, "strength": models.strength.card}
 
 
-@router.get("/models", summary="The promoted models", response_model=None,
-            responses=gives(wire.ModelsOut, "The models that answer now."), tags=["models"])  # fmt: skip
+@router.get(
+    "/models",
+    summary="The promoted models",
+    response_model=None,
+    responses=gives(wire.ModelsOut, "The models that answer now."),
+    tags=["models"],
+)
 async def models_list(request: Request) -> Response:
     """List the models with the hashes of their cards, data and files."""
     parts = parts_of(request)
@@ -200,8 +234,13 @@ async def models_list(request: Request) -> Response:
     return answer({"models": listed, "refused": parts.holder.refused})
 
 
-@router.get("/models/{name}", summary="The card of a model", response_model=None,
-            responses=gives(wire.CardOut, "Card for programs and for people."), tags=["models"])  # fmt: skip
+@router.get(
+    "/models/{name}",
+    summary="The card of a model",
+    response_model=None,
+    responses=gives(wire.CardOut, "Card for programs and for people."),
+    tags=["models"],
+)
 async def model_card(request: Request, name: str) -> Response:
     """Return the card of a model: data, protocol, scores per family, intended use."""
     parts = parts_of(request)
@@ -214,22 +253,35 @@ async def model_card(request: Request, name: str) -> Response:
     return answer({"name": name, "card": json.loads(json.dumps(cards[name])), "text": text})
 
 
-@router.get("/health", summary="Whether the service answers", response_model=None,
-            responses=gives(wire.HealthOut, "It answers."), tags=["service"])  # fmt: skip
+@router.get(
+    "/health",
+    summary="Whether the service answers",
+    response_model=None,
+    responses=gives(wire.HealthOut, "It answers."),
+    tags=["service"],
+)
 async def health(request: Request) -> Response:
     """Say that the service answers, and with which models."""
     parts = parts_of(request)
     refused = parts.holder.refused
     return answer(
         {
-            "status": "degraded" if refused else "ok", "version": __version__, "models": parts.holder.hashes,
-            "refused": refused, "uptime_s": round(time.monotonic() - parts.started, 1),
+            "status": "degraded" if refused else "ok",
+            "version": __version__,
+            "models": parts.holder.hashes,
+            "refused": refused,
+            "uptime_s": round(time.monotonic() - parts.started, 1),
         }
-    )  # fmt: skip
+    )
 
 
-@router.get("/metrics", summary="Counts for Prometheus", response_model=None,
-            responses=gives_text("text/plain", "Prometheus text format."), tags=["service"])  # fmt: skip
+@router.get(
+    "/metrics",
+    summary="Counts for Prometheus",
+    response_model=None,
+    responses=gives_text("text/plain", "Prometheus text format."),
+    tags=["service"],
+)
 async def metrics(request: Request) -> Response:
     """Return counts and times of requests by route."""
-    return Response(generate_latest(parts_of(request).meters.registry), media_type=cast("str", CONTENT_TYPE_LATEST))
+    return Response(generate_latest(parts_of(request).meters.registry), media_type=CONTENT_TYPE_LATEST)

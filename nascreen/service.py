@@ -17,7 +17,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from nascreen import __version__, routes_predict
+from nascreen import __version__, page, routes_predict
 from nascreen.datasets import user_folder
 from nascreen.errors import NascreenError
 from nascreen.gatekeeper import Gatekeeper, Meters, Rules, scope_of
@@ -32,7 +32,8 @@ LOOK_SECONDS = 2.0
 
 DESCRIPTION = (
     "Predicts ionic conductivity, activation energy and strength of sodium solid electrolytes from formula and "
-    "processing, ranks candidates, runs campaigns, and serves the measured data with citations. Every error is a problem (RFC 9457)."
+    "processing, ranks candidates, runs campaigns, and serves the measured data with citations. "
+    "Every error is a problem (RFC 9457)."
 )
 
 
@@ -98,7 +99,7 @@ def make_api(parts: Parts | None, look_seconds: float = LOOK_SECONDS) -> FastAPI
     return app
 
 
-ROUTERS = (routes_predict,)
+ROUTERS = (routes_predict, page)
 
 
 async def _watch(parts: Parts, seconds: float) -> None:

@@ -5,7 +5,7 @@ Requests are strict: a number is a number (not a text, not TRUE, not infinite), 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -32,9 +32,11 @@ class Answer(BaseModel):
 
 def _bounds(name: str) -> Any:  # noqa: ANN401 - pydantic's field information
     column = COLUMN_BY_NAME[name]
-    lower = {"gt" if column.is_lower_open else "ge": column.lower}
     unit = f" in {column.unit}" if column.unit else ""
-    return Field(description=f"{column.description}{unit}.", le=column.upper, **lower)
+    text = f"{column.description}{unit}."
+    if column.is_lower_open:
+        return Field(description=text, gt=column.lower, le=column.upper)
+    return Field(description=text, ge=column.lower, le=column.upper)
 
 
 def _described(name: str) -> Any:  # noqa: ANN401 - pydantic's field information
@@ -48,7 +50,7 @@ Formula = Annotated[
         description="Formula of the ion conductor, such as Na3Zr2Si2PO12.",
         examples=["Na3Zr2Si2PO12"],
         # Only told: the parser of formulas says better what is wrong than a pattern can.
-        json_schema_extra={"pattern": r"^[A-Za-z0-9.()\[\]]+$"},
+        json_schema_extra={"pattern": r"^\s*[A-Za-z0-9.()\[\]]+\s*$"},
     ),
 ]
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
@@ -75,6 +77,26 @@ class SampleIn(Request):
     conductivity_kind: Annotated[
         Literal["", "total", "bulk", "grain_boundary", "unspecified"], _described("conductivity_kind")
     ] = ""
+
+
+class Conditions(TypedDict, total=False):
+    """State and processing of a `SampleIn`, for callers in Python."""
+
+    phase: str
+    structure: str
+    synthesis: str
+    sinter_temp_c: float
+    sinter_time_h: float
+    heat_temp_c: float
+    heat_time_h: float
+    press_mpa: float
+    rel_density_pct: float
+    porosity_pct: float
+    second_phase: str
+    second_phase_wt_pct: float
+    second_phase_role: str
+    meas_temp_c: float
+    conductivity_kind: str
 
 
 class Predicted(Answer):

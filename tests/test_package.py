@@ -21,11 +21,12 @@ PACKAGE = Path(nascreen.__file__).parent
 ORDER = (
     "errors", "chemistry", "elements", "physics", "records", "history", "database", "store", "backups",
     "spreadsheets", "units", "datasets", "lab", "schema", "loaders", "verdicts", "quality", "replicates",
-    "founding", "overview", "bibliography", "gaussian", "features", "encoding", "surrogate", "optimizer",
+    "founding", "overview", "bibliography", "gaussian", "intervals", "features", "encoding", "surrogate", "optimizer",
     "recipes", "models", "tables", "training", "export", "tracking", "descriptors", "learners", "columns",
     "tabular", "spaces", "lattices", "listed", "array_features", "screening", "explain", "stream", "filters", "queries",
     "plots", "campaign", "pools", "optuna_engine", "goals", "optuna_export", "outcomes", "campaigns", "campaign_files",
-    "campaign_figures", "wording", "figures", "data_figures", "report", "pipeline", "quality_report", "cli_lab",
+    "campaign_figures", "wording", "figures", "data_figures", "report", "pipeline", "quality_report", "access", "wire",
+    "problems", "serving", "gatekeeper", "answers", "routes", "routes_predict", "service", "cli_serve", "cli_lab",
     "cli_campaign", "cli_data", "cli_screen", "cli_explain", "cli",
 )  # fmt: skip
 EXCEPTED = "mlflow_model"

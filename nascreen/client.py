@@ -1,0 +1,192 @@
+"""A typed client of the service, thin over httpx.
+
+Every error of the service is raised as the exception that it was there, with the same sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self, TypeVar, Unpack
+
+import httpx
+from pydantic import BaseModel
+
+from nascreen import errors, wire
+
+A = TypeVar("A", bound=BaseModel)
+
+
+class ServiceError(errors.NascreenError):
+    """The service answered something that is no answer of nascreen, or did not answer."""
+
+
+def _exceptions() -> dict[str, type[errors.NascreenError]]:
+    found: dict[str, type[errors.NascreenError]] = {}
+    waiting: list[type[errors.NascreenError]] = [errors.NascreenError]
+    while waiting:
+        kind = waiting.pop()
+        waiting += kind.__subclasses__()
+        name = "".join(f"-{c.lower()}" if c.isupper() else c for c in kind.__name__.removesuffix("Error")).strip("-")
+        found[f"urn:nascreen:problem:{name}"] = kind
+    return found
+
+
+_BY_STATUS: Mapping[int, type[errors.NascreenError]] = {
+    401: errors.AccessError, 403: errors.ForbiddenError, 404: errors.UnknownNameError, 409: errors.ConflictError,
+    422: errors.InputError, 429: errors.BusyError, 503: errors.StoreError,
+}  # fmt: skip
+
+
+class Client:
+    """Asks a service.
+
+    >>> from nascreen.service import create_app
+    >>> client = Client("http://localhost:8000", token="nas_...")
+    >>> client.base_url
+    'http://localhost:8000'
+    """
+
+    def __init__(
+        self, base_url: str = "http://127.0.0.1:8000", token: str = "", *, timeout: float = 60.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:  # fmt: skip
+        """Make a client.
+
+        Args:
+            base_url: Address of the service.
+            token: Token, where the service asks for one.
+            timeout: Longest time to wait for an answer, in s.
+            transport: Another way to send requests, for tests.
+        """
+        self.base_url = base_url.rstrip("/")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(
+            base_url=self.base_url, headers=headers, timeout=timeout, transport=transport, trust_env=False
+        )
+
+    def __enter__(self) -> Self:
+        """Return the client, for a ``with`` block that closes it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connections."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    # ------------------------------------------------------------ predictions
+
+    def predict(
+        self,
+        formula: str,
+        *,
+        above_s_cm: float | None = None,
+        strict: bool = False,
+        **conditions: Unpack[wire.Conditions],
+    ) -> wire.Predicted:
+        """Predict one sample.
+
+        Args:
+            formula: Its formula.
+            above_s_cm: Conductivity in S/cm of whose excess the probability is wanted.
+            strict: Refuse a formula that is not charge balanced.
+            **conditions: Phase and processing, such as ``sinter_temp_c=1200``; see `wire.SampleIn`.
+
+        Raises:
+            InputError: If the sample cannot be used.
+            ServiceError: If the service cannot be reached.
+        """
+        body = {"formula": formula, **conditions}
+        return self._post("/v1/predict", body, wire.Predicted, above_s_cm=above_s_cm, strict=strict or None)
+
+    def predict_many(self, samples: Sequence[Mapping[str, Any]]) -> list[wire.PredictedOrError]:
+        """Predict up to 1,000 samples; one that cannot be used has its reason in ``error``."""
+        return self._post("/v1/predict/batch", {"samples": list(samples)}, wire.BatchOut).predictions
+
+    def predict_csv(self, text: str) -> str:
+        """Predict a CSV table of up to 10,000 rows, given and returned as text."""
+        answer = self._send("POST", "/v1/predict/csv", content=text.encode(), headers={"content-type": "text/csv"})
+        return answer.text
+
+    def curve(
+        self,
+        formula: str,
+        *,
+        from_c: float = -25.0,
+        to_c: float = 300.0,
+        n: int = 66,
+        **conditions: Unpack[wire.Conditions],
+    ) -> wire.CurveOut:
+        """Predict conductivity over temperature, with measured samples nearby; see `predict`."""
+        return self._post("/v1/curve", {"formula": formula, **conditions}, wire.CurveOut, from_c=from_c, to_c=to_c, n=n)
+
+    def explain(
+        self,
+        formula: str,
+        *,
+        against: str = "all",
+        seed: int = 0,
+        **conditions: Unpack[wire.Conditions],
+    ) -> wire.ExplainOut:
+        """Say why a prediction is what it is; see `nascreen.explain.explain`."""
+        body = {"formula": formula, **conditions}
+        return self._post("/v1/explain", body, wire.ExplainOut, against=against, seed=seed)
+
+    # ------------------------------------------------------------ the service
+
+    def health(self) -> wire.HealthOut:
+        """Say whether the service answers, and with which models."""
+        return self._get("/v1/health", wire.HealthOut)
+
+    def models(self) -> list[wire.ModelOut]:
+        """List the models that answer."""
+        return self._get("/v1/models", wire.ModelsOut).models
+
+    def card(self, name: str) -> wire.CardOut:
+        """Return the card of a model."""
+        return self._get(f"/v1/models/{name}", wire.CardOut)
+
+    # ------------------------------------------------------------ sending
+
+    def _get(self, path: str, model: type[A], **query: Any) -> A:  # noqa: ANN401 - texts and numbers
+        return _read(self._send("GET", path, params=_given(query)), model)
+
+    def _post(self, path: str, body: Mapping[str, Any], model: type[A], **query: Any) -> A:  # noqa: ANN401 - texts and numbers
+        return _read(self._send("POST", path, json=body, params=_given(query)), model)
+
+    def _send(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401 - of httpx
+        try:
+            answer = self._http.request(method, path, **request)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise ServiceError(f"The service at {self.base_url} cannot be reached ({error}); is it running?") from error
+        if answer.is_success:
+            return answer
+        raise _error_of(answer)
+
+
+def _given(query: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: str(value).lower() if isinstance(value, bool) else value
+        for name, value in query.items()
+        if value is not None
+    }
+
+
+def _read(answer: httpx.Response, model: type[A]) -> A:
+    try:
+        return model.model_validate_json(answer.content)
+    except ValueError as error:
+        raise ServiceError(
+            f"The answer of {answer.url.path} has another shape than this client knows; update it."
+        ) from error
+
+
+def _error_of(answer: httpx.Response) -> errors.NascreenError:
+    try:
+        body = wire.Problem.model_validate_json(answer.content)
+    except ValueError:
+        return ServiceError(f"The service answered {answer.status_code} without a reason; is it nascreen's?")
+    kind = _exceptions().get(body.type) or _BY_STATUS.get(body.status, ServiceError)
+    return kind(body.detail)

@@ -1,0 +1,55 @@
+"""What several test files share: a running service on loopback."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+
+from nascreen.access import Tokens
+from nascreen.gatekeeper import Rules
+from nascreen.service import Options, create_app
+
+
+@contextmanager
+def running(options: Options) -> Iterator[httpx.Client]:
+    """Run a service in a thread and yield a client of it."""
+    bound = socket.socket()
+    bound.bind(("127.0.0.1", 0))
+    config = uvicorn.Config(create_app(options), log_config=None, lifespan="on", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    with httpx.Client(base_url=f"http://127.0.0.1:{bound.getsockname()[1]}", timeout=60, trust_env=False) as client:
+        yield client
+    server.should_exit = True
+    thread.join(10)
+    bound.close()
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A client of an open service on loopback, with an empty store of campaigns."""
+    folder = tmp_path_factory.mktemp("service")
+    with running(Options(store=f"sqlite:///{folder}/campaigns.db", screens=folder / "screens")) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Client, Tokens]]:
+    """A client of a service that asks for tokens, and its tokens."""
+    folder: Path = tmp_path_factory.mktemp("guarded")
+    tokens = Tokens(folder / "tokens.json")
+    rules = Rules(tokens=tokens, needs_token=True)
+    with running(Options(rules, f"sqlite:///{folder}/campaigns.db", screens=folder / "screens")) as client:
+        yield client, tokens
