@@ -20,7 +20,7 @@ leave-one-paper-out predictive likelihood, under a Student t in place of the nor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -203,7 +203,9 @@ class ArrheniusProcess:
 
     def covariance(self, distances: _Distances, left: Array, right: Array) -> Array:
         """Return the prior covariance of linear functionals ``left`` (n, 2) and ``right`` (m, 2)."""
-        kernels, _ = correlations(self.parameters, distances)
+        return self._mixed(correlations(self.parameters, distances)[0], left, right)
+
+    def _mixed(self, kernels: Sequence[Array], left: Array, right: Array) -> Array:
         prefactor, energy = amplitudes(self.parameters)
         by_a = np.outer(left[:, 0], right[:, 0])
         by_e = np.outer(left[:, 1], right[:, 1])
@@ -220,9 +222,12 @@ class ArrheniusProcess:
             self._same_paper * (prefactor * np.outer(h[:, 0], h[:, 0]) + energy * np.outer(h[:, 1], h[:, 1]))
         )
 
-    def _solve(self) -> None:
+    def _solve(self, *, is_new: bool = True) -> None:
         h = self.coefficients
-        total = self.covariance(self.distances, h, h) + self.paper_covariance()
+        if is_new:
+            self._kernels = correlations(self.parameters, self.distances)
+            self._signal = self._mixed(self._kernels[0], h, h) + self.paper_covariance()
+        total = self._signal.copy()
         total[np.diag_indices_from(total)] += self.noise_variance()
         self._factor = cho_factor(total, lower=True)
         self.dual = cho_solve(self._factor, self.residuals)
@@ -275,19 +280,21 @@ class ArrheniusProcess:
         other.dual = cho_solve(other._factor, other.residuals)
         return other
 
-    def _gradient_matrices(self) -> list[Array]:
-        kernels, by_length = correlations(self.parameters, self.distances)
+    def _gradient(self, by_covariance: Array) -> list[float]:
+        """Return the derivatives by all parameters but the noise, from those by the covariance."""
+        kernels, by_length = self._kernels
         prefactor, energy = amplitudes(self.parameters)
         h = self.coefficients
-        by_a, by_e = np.outer(h[:, 0], h[:, 0]), np.outer(h[:, 1], h[:, 1])
+        by_a, by_e = by_covariance * np.outer(h[:, 0], h[:, 0]), by_covariance * np.outer(h[:, 1], h[:, 1])
         out = [
-            np.asarray(sum(d * (prefactor[k] ** 2 * by_a + energy[k] ** 2 * by_e) for k, d in parts))
+            sum(prefactor[k] ** 2 * np.vdot(d, by_a) + energy[k] ** 2 * np.vdot(d, by_e) for k, d in parts)
             for parts in by_length
         ]
-        out += [2 * a * a * kernel * by_a for a, kernel in zip(prefactor[1:], kernels[1:], strict=True)]
-        out += [2 * e * e * kernel * by_e for e, kernel in zip(energy[1:], kernels[1:], strict=True)]
+        out += [2 * a * a * np.vdot(kernel, by_a) for a, kernel in zip(prefactor[1:], kernels[1:], strict=True)]
+        out += [2 * e * e * np.vdot(kernel, by_e) for e, kernel in zip(energy[1:], kernels[1:], strict=True)]
         paper_a, paper_e = np.exp(2 * self.parameters[-4:-2])
-        return [*out, 2 * paper_a * self._same_paper * by_a, 2 * paper_e * self._same_paper * by_e]
+        out += [2 * paper_a * np.vdot(self._same_paper, by_a), 2 * paper_e * np.vdot(self._same_paper, by_e)]
+        return [float(value) for value in out]
 
     def loss(self) -> tuple[float, Array]:
         """Return the negative leave-one-paper-out log likelihood (to a constant) and its gradient.
@@ -312,7 +319,7 @@ class ArrheniusProcess:
             by_dual[rows] = block @ by_residual
         mixed = by_inverse + np.outer(by_dual, self.residuals)
         by_covariance = -inverse @ ((mixed + mixed.T) / 2) @ inverse
-        gradient = [float(np.sum(by_covariance * matrix)) for matrix in self._gradient_matrices()]
+        gradient = self._gradient(by_covariance)
         diagonal = np.diag(by_covariance) / self.weights
         for scale, mask in zip(
             np.exp(2 * self.parameters[-2:]), (self.is_conductivity, ~self.is_conductivity), strict=True
@@ -326,7 +333,7 @@ class ArrheniusProcess:
         other.__dict__.update(self.__dict__)
         other.parameters = parameters
         other.weights = self.weights if weights is None else weights
-        other._solve()
+        other._solve(is_new=parameters is not self.parameters)
         return other
 
 
