@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nascreen.errors import InputError, MissingExtraError
-from nascreen.filters import FilterColumn, FilterError, _parser, read_filter
+from nascreen.filters import FilterColumn, FilterError, UnsupportedFilterError, _parser, read_filter
 
 ELEMENTS = ("Na", "Zr", "Sc")
 COLUMNS = [
@@ -161,3 +161,69 @@ def test_without_the_parser_it_is_said_what_to_install(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "optimade.filterparser.lark_parser", None)
     with pytest.raises(MissingExtraError, match=r"pip install nascreen\[screen\]"):
         _parser()
+
+
+# ---------------------------------------------------------------- as the specification tells a server
+
+SERVED = [
+    FilterColumn("_nascreen_ea_ev", "number", "Activation energy in eV", may_be_missing=True),
+    FilterColumn("nelements", "number", "Elements", may_be_missing=True),
+    FilterColumn("features", "list", "Features"),
+    FilterColumn("amount_na", "number", "Na"),
+]
+
+
+def strict(text: str) -> tuple[str, tuple[object, ...]]:
+    condition = read_filter(text, SERVED, ["Na"], is_strict=True)
+    return condition.sql, condition.values
+
+
+@pytest.mark.parametrize(
+    ("text", "sql"),
+    [
+        ("_other_gap < 2", "FALSE"),
+        ("2 > _other_gap", "FALSE"),
+        ("_other_gap IS UNKNOWN", "TRUE"),
+        ("_other_gap IS KNOWN", "FALSE"),
+        ('_other_list HAS ALL "a","b"', "FALSE"),
+        ("_other_list LENGTH 3", "FALSE"),
+        ("nelements < _other_gap", "FALSE"),
+        ("NOT _other_gap = 2", "(NOT FALSE)"),
+    ],
+)
+def test_a_name_of_another_provider_is_one_without_value(text: str, sql: str) -> None:
+    condition = read_filter(text, SERVED, ["Na"], is_strict=True)
+    assert condition.sql == sql
+    assert condition.foreign in {("_other_gap",), ("_other_list",)}
+
+
+@pytest.mark.parametrize("name", ["ea_ev", "_nascreen_nelements", "_nascreen_none", "nonsense"])
+def test_a_strict_name_stands_exactly_as_it_is_listed(name: str) -> None:
+    assert strict("_nascreen_ea_ev < 0.3") == ('coalesce("_nascreen_ea_ev" < ?, FALSE)', (0.3,))
+    with pytest.raises(FilterError, match=f"names {name}, which is no column") as caught:
+        strict(f"{name} < 0.3")
+    assert not isinstance(caught.value, UnsupportedFilterError)
+
+
+def test_any_list_can_be_asked_what_it_has() -> None:
+    assert strict('features HAS "a"') == ('coalesce(list_contains("features", ?), FALSE)', ("a",))
+    assert strict('features HAS ANY "a", 2')[1] == ("a", 2.0)
+    assert " AND " in strict('features HAS ALL "a", "b"')[0]
+    assert strict("features LENGTH >= 2") == ('coalesce(len("features") >= ?, FALSE)', (2,))
+    assert strict("features IS KNOWN")[0] == '("features" IS NOT NULL)'
+    assert strict("elements IS UNKNOWN")[0] == '("nelements" IS NULL)'
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['features HAS ONLY "a"', 'features HAS < "a"', 'features = "a"', "features HAS TRUE", '_nascreen_ea_ev = "a"',
+     '_nascreen_ea_ev HAS "a"', 'elements:features HAS "Na":"a"', "nelements CONTAINS 3"],
+)  # fmt: skip
+def test_an_optional_part_that_is_not_served_is_told_from_a_slip(text: str) -> None:
+    with pytest.raises(UnsupportedFilterError, match=r"\n +.*\n +\^"):
+        strict(text)
+
+
+def test_half_a_character_is_refused_where_it_stands() -> None:
+    with pytest.raises(FilterError, match=r"half a character.*\n.*\n {11}\^"):
+        read_filter('phase = "\ud800"', COLUMNS, ELEMENTS)
