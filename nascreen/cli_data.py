@@ -152,8 +152,8 @@ def data_plots(
     ),
 ) -> None:
     """Draw the measured data: one page that needs no network."""
-    from nascreen.data_figures import data_figures, reviewed_samples
-    from nascreen.overview import summary
+    from nascreen.data_figures import data_figures
+    from nascreen.overview import reviewed_samples, summary
     from nascreen.report import write_data_page
     from nascreen.verdicts import reviewed_table
 

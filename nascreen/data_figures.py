@@ -32,13 +32,11 @@ from nascreen.overview import (
     coverage,
     ea_against_conductivity,
     is_stated,
-    na2s_fraction,
     near_room,
     record_timeline,
 )
 from nascreen.records import Sample
 from nascreen.training import require
-from nascreen.verdicts import reviewed_table
 from nascreen.wording import formula_html, word
 
 SIGMA_TITLE = "σ at 15–35 °C (S/cm)"
@@ -164,12 +162,6 @@ def _record_figure(samples: Sequence[Sample]) -> Figure:
     traces = [_trace("measured samples", placed, color=OTHER_COLOUR), *_rings(placed), line, best]
     axes = {"title": {"text": "Year of publication"}, "tickformat": "d"}, log_axis(SIGMA_TITLE)
     return drawn("data-record", "The record conductivity over the years", caption, traces, *axes)
-
-
-def reviewed_samples() -> list[Sample]:
-    """Return what the figures show: the literature table as reviewed, and the sulfide glasses of SciGlass."""
-    glasses = [s for s in reviewed_table("glasses") if s.quality == "ok" and na2s_fraction(s) is not None]
-    return [*reviewed_table("literature"), *glasses]
 
 
 def data_figures(samples: Sequence[Sample]) -> list[Figure]:

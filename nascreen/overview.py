@@ -1,6 +1,6 @@
 """What the tables hold: counts by family, property, processing and year, coverage, and the record over time.
 
-Pure functions of samples; the command line, the figures and a page draw the same numbers.
+Functions of samples; the command line, the figures and a page draw the same numbers.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from nascreen.datasets import has_sodium
 from nascreen.founding import EPOXY_PAPER, THIOBORATE_PAPER
 from nascreen.quality import composition_of
 from nascreen.records import Sample, citation, name_of
+from nascreen.verdicts import reviewed_table
 
 PROPERTIES: Mapping[str, str] = {
     "conductivity_s_cm": "conductivity", "ea_ev": "activation energy", "strength_mpa": "strength",
@@ -144,6 +145,12 @@ def density_pct(sample: Sample) -> float | None:
     if sample.rel_density_pct is not None:
         return sample.rel_density_pct
     return None if sample.porosity_pct is None else 100 - sample.porosity_pct
+
+
+def reviewed_samples() -> list[Sample]:
+    """Return what the figures show: the literature table as reviewed, and the sulfide glasses of SciGlass."""
+    glasses = [s for s in reviewed_table("glasses") if s.quality == "ok" and na2s_fraction(s) is not None]
+    return [*reviewed_table("literature"), *glasses]
 
 
 @dataclass(frozen=True, slots=True)

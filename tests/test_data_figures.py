@@ -11,10 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from nascreen.cli import app
-from nascreen.data_figures import data_figures, reviewed_samples
+from nascreen.data_figures import data_figures
 from nascreen.errors import TableError
 from nascreen.figures import Figure
-from nascreen.overview import near_room, record_timeline
+from nascreen.overview import near_room, record_timeline, reviewed_samples
 from nascreen.records import Sample
 from nascreen.report import write_data_page
 from nascreen.verdicts import reviewed_table
