@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -43,7 +44,7 @@ _CLOSES = {"(": ")", "[": "]"}
 _FOUR_DIGITS = re.compile(r"[1-9][0-9]{2}\.[0-9]|[1-9][0-9]\.[0-9]{2}|[1-9]\.[0-9]{3}|0\.0*[1-9][0-9]{3}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Composition:
     """What a formula says, exactly.
 
@@ -60,14 +61,19 @@ class Composition:
     amounts: Mapping[str, Fraction]
     slack: Mapping[str, Fraction]
 
-    @property
+    @cached_property
     def n_atoms(self) -> float:
         """Atoms per formula unit."""
         return float(sum(self.amounts.values()))
 
+    @cached_property
+    def floats(self) -> Mapping[str, float]:
+        """The amounts as plain numbers."""
+        return {symbol: float(amount) for symbol, amount in self.amounts.items()}
+
     def get(self, symbol: str) -> float:
         """Return the atoms of one element per formula unit, 0 where it is absent."""
-        return float(self.amounts.get(symbol, 0))
+        return self.floats.get(symbol, 0.0)
 
 
 def _read_amount(text: str | None, formula: str) -> tuple[Fraction, Fraction]:
@@ -535,7 +541,7 @@ def _unbalanced(amounts: Mapping[str, Fraction], options: Sequence[tuple[int, ..
     return ChargeBalance(is_balanced=False, charge=float(total), oxidation_states=states, note=note, repair=repair)
 
 
-def modifier_fraction(composition: Composition) -> float | None:
+def modifier_fraction(composition: Composition, balance: ChargeBalance | None = None) -> float | None:
     """Return the mole fraction of the modifier, A2X of the mobile ions A, as a glass batch is written.
 
     The other cations are counted as their binary compounds with the anion X: half a unit a cation where the
@@ -543,6 +549,7 @@ def modifier_fraction(composition: Composition) -> float | None:
 
     Args:
         composition: What `parse_formula` returns.
+        balance: What `charge_balance` returns for it; worked out where not given.
 
     Returns:
         n(A2X) / (n(A2X) + n(other units)), from 0 to 1; None where there is no other cation, or where
@@ -552,7 +559,7 @@ def modifier_fraction(composition: Composition) -> float | None:
     (0.75, 0.5)
     """
     modifier = others = 0.0
-    for symbol, state in charge_balance(composition).oxidation_states.items():
+    for symbol, state in (balance or charge_balance(composition)).oxidation_states.items():
         if symbol in MOBILE_IONS:
             modifier += composition.get(symbol) / 2
         elif state > 0:

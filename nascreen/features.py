@@ -186,7 +186,7 @@ def _field_descriptors(chemistry: Chemistry, table: ElementTable) -> dict[str, f
     tetrahedra = sum(map(get, TETRAHEDRAL))
     scale = 3 / tetrahedra if tetrahedra and family_of(composition) == "nasicon" else math.nan
     metals = sum(n for s, n in cations if s not in NOT_IN_FRAMEWORK_SITE)
-    modifier = modifier_fraction(composition)
+    modifier = modifier_fraction(composition, chemistry.balance)
     bonds = [
         (radius, n * states[s])
         for s, n in cations
@@ -224,7 +224,7 @@ def _composition_row(formula: str) -> tuple[Array, Array]:
     chemistry = chemistry_of(formula)
     composition = chemistry.composition
     described = _field_descriptors(chemistry, element_table())
-    fractions = np.array([composition.get(s) for s in ELEMENTS]) / composition.n_atoms
+    fractions = np.array([*map(composition.get, ELEMENTS)]) / composition.n_atoms
     return fractions, np.array([described[name] for name in FIELD_NAMES])
 
 
@@ -301,7 +301,7 @@ def feature_matrix(samples: Sequence[Sample]) -> Array:
 
 def _magpie_block(formulas: Sequence[str]) -> Array:
     distinct = list(dict.fromkeys(formulas))
-    amounts = [{s: float(n) for s, n in chemistry_of(f).composition.amounts.items()} for f in distinct]
+    amounts = [chemistry_of(f).composition.floats for f in distinct]
     values = magpie(element_table(), pad_amounts(amounts))
     place = {formula: i for i, formula in enumerate(distinct)}
     return np.asarray(values[[place[f] for f in formulas]])
