@@ -204,13 +204,22 @@ def write_batch(campaign: Campaign, batch: Sequence[Experiment], path: Path) -> 
     Raises:
         TableError: If the name ends otherwise, the file exists or cannot be written.
     """
-    data = _workbook(campaign, batch, _heads(campaign))
+    data = batch_sheet(campaign, batch)
     check_place(path)
     try:
         with path.open("xb") as file:
             file.write(data)
     except OSError as error:
         raise TableError(f"The sheet {shown(str(path))} cannot be written: {error.strerror}.") from error
+
+
+def batch_sheet(campaign: Campaign, batch: Sequence[Experiment]) -> bytes:
+    """Return the sheet of `write_batch` as the bytes of its file.
+
+    Raises:
+        TableError: If a column of the pool is a column of every sheet too.
+    """
+    return _workbook(campaign, batch, _heads(campaign))
 
 
 def check_place(path: Path) -> None:
@@ -535,5 +544,6 @@ def _failure(sheet: Sheet, row: Row, one: Experiment) -> str:
 
 
 __all__ = [
-    "DEFAULT_STORE", "Filled", "check_place", "create_from_file", "read_batch", "tell_batch", "write_batch",
+    "DEFAULT_STORE", "Filled", "batch_sheet", "check_place", "create_from_file", "read_batch", "tell_batch",
+    "write_batch",
 ]  # fmt: skip

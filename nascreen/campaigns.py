@@ -17,6 +17,7 @@ from typing import Any, TypedDict, Unpack, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from nascreen.database import Database
 from nascreen.encoding import Encoded, Kind, encode
 from nascreen.errors import ConflictError, InputError, IntegrityError, TableError, UnknownNameError, shown
 from nascreen.goals import (
@@ -198,12 +199,13 @@ class Campaign:
 
     @classmethod
     def create(
-        cls, url: str, name: str, pool: object, objectives: Sequence[Objective], **options: Unpack[Options]
+        cls, url: str | Store, name: str, pool: object, objectives: Sequence[Objective], **options: Unpack[Options]
     ) -> Campaign:
         """Make a campaign.
 
         Args:
-            url: Address of the store, ``sqlite:///lab.db`` or ``postgresql://user@host/name``; made where missing.
+            url: Address of the store, ``sqlite:///lab.db`` or ``postgresql://user@host/name``, or a `Store`; made where
+                missing.
             name: ``[a-z0-9][a-z0-9_-]{0,63}``.
             pool: Candidates: a table, a list of rows or of `Sample`, the path of a CSV or XLSX file, or the name or
                 TOML file of a space; see `nascreen.pools.read_pool`. A column ``prior.PROPERTY`` is the prior mean
@@ -245,7 +247,8 @@ class Campaign:
         }  # fmt: skip
         if not NAME.fullmatch(str(name)):  # before a store is made for nothing
             raise InputError(f"The name of a campaign is {shown(name)}; allowed are 1 to 64 of a-z, 0-9, _ and -.")
-        store = open_store(url, create=True)
+        store = url if isinstance(url, Store) else Store(Database(url))
+        store.database.prepare(create=True)
         store.create_campaign(name, record, rows, author)
         return cls(store, name)
 
@@ -605,9 +608,10 @@ class Campaign:
             row_of[s.id] = len(self.pool) + places[s.key] if number is None else number
         pool = self.pool.with_rows(extra)
         ids = tuple(s.id for s in state.suggestions if row_of[s.id] >= len(self.pool))
-        if self._encoded is None or self._encoded[0] != ids:
-            self._encoded = ids, _encoded(pool)
-        return Table(pool, self._encoded[1], len(self.pool), row_of)
+        known = self._encoded  # one look, since another thread may replace it
+        if known is None or known[0] != ids:
+            known = self._encoded = ids, _encoded(pool)
+        return Table(pool, known[1], len(self.pool), row_of)
 
     def problem(self, state: State, table: Table, forbidden: Flags | None = None) -> Problem:
         """Return a state as the arrays that the optimizer takes; rows outside the list are forbidden."""

@@ -270,11 +270,12 @@ class TakenError(ConflictError):
 class Database:
     """A store's database: where it lies, how its transactions begin, and what its errors mean."""
 
-    def __init__(self, url: str) -> None:
-        """Name a database without touching it."""
+    def __init__(self, url: str, wait_s: float | None = None) -> None:
+        """Name a database without touching it; calls wait for a lock of others up to `LOCK_WAIT_S` or so long."""
         self.url, self.path = parse_url(url)
         self._has_lost_a_sync = False
-        self._engine = self._make_engine()
+        self._wait_s = LOCK_WAIT_S if wait_s is None else wait_s
+        self._engine = self._make_engine().execution_options(store_wait_s=self._wait_s)
         self._writer = self._engine.execution_options(store_begin="BEGIN IMMEDIATE")
         self._reader = self._engine.execution_options(store_begin="BEGIN")
 
@@ -289,12 +290,13 @@ class Database:
         # A connection per transaction: safe across threads and forks, and cheap beside a commit that syncs.
         if self.path is not None:
             url = URL.create("sqlite", database=str(self.path))
-            engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": LOCK_WAIT_S})
+            engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": self._wait_s})
             event.listen(engine, "connect", _configure_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
             return engine
         options = (
-            f"-c lock_timeout={LOCK_WAIT_S}s -c synchronous_commit=on -c default_transaction_isolation=read\\ committed"
+            f"-c lock_timeout={round(1000 * self._wait_s)}ms -c synchronous_commit=on "
+            "-c default_transaction_isolation=read\\ committed"
         )
         arguments = {"options": options, "connect_timeout": 10, "application_name": "nascreen"}
         try:
@@ -493,16 +495,17 @@ def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    statement = connection.get_execution_options().get("store_begin", "BEGIN")
+    options = connection.get_execution_options()
+    statement, wait_s = options.get("store_begin", "BEGIN"), options["store_wait_s"]
     if statement == "BEGIN":
         connection.exec_driver_sql(statement)
         return
     # SQLite's own wait grows with every try, so that who waits longest is served last; this one is even.
     connection.exec_driver_sql("PRAGMA busy_timeout = 0")
-    deadline = time.monotonic() + LOCK_WAIT_S
+    deadline = time.monotonic() + wait_s
     while not _has_begun(connection, statement, is_last=time.monotonic() > deadline):
         time.sleep(random.uniform(0.0005, MAX_POLL_S))  # noqa: S311 - no secret
-    connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(1000 * LOCK_WAIT_S)}")
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(1000 * wait_s)}")
 
 
 def _has_begun(connection: Connection, statement: str, *, is_last: bool) -> bool:

@@ -41,6 +41,7 @@ class Result:
         time: When, in UTC.
         reason: Why it was corrected; empty for a value as first told.
         n_corrections: How often it was corrected.
+        told: When it was first told, in UTC.
     """
 
     value: float | None
@@ -49,6 +50,7 @@ class Result:
     time: str
     reason: str = ""
     n_corrections: int = 0
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,9 +352,11 @@ class Draft:
         """Take in the next event."""
         if row.kind in ("told", "corrected"):
             payload = json.loads(row.payload)
+            former = self.results.get(row.property)
             self.results[row.property] = Result(
-                payload["value"], payload["error"], row.author, row.time, row.reason, row.turn
-            )
+                payload["value"], payload["error"], row.author, row.time, row.reason, row.turn,
+                row.time if former is None else former.told,
+            )  # fmt: skip
         elif row.kind in ("failed", "abandoned"):
             self.end, self.reason, self.n_ends = row.kind, row.reason, self.n_ends + 1
         elif row.kind == "reopened":

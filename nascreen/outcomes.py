@@ -197,12 +197,10 @@ def write_experiments(path: Path, experiments: Sequence[Experiment], pool: Pool,
     if suffix not in {".csv", ".json"}:
         raise TableError(f"The export {shown(path.name)} must end in .csv or .json.")
     if suffix == ".csv":
-        rows = [_export_cells(one, pool, settings) for one in experiments]
-        write_table(path, export_columns(pool, settings), rows)
+        write_table(path, export_columns(pool, settings), export_rows(experiments, pool, settings))
         return
-    text = json.dumps([_export_record(one) for one in experiments], ensure_ascii=False, indent=1)
     try:
-        path.write_text(text + "\n", encoding="utf-8", newline="\n")
+        path.write_text(export_json(experiments), encoding="utf-8", newline="\n")
     except OSError as error:
         raise TableError(f"The export {shown(str(path))} cannot be written: {error.strerror}.") from error
 
@@ -212,6 +210,16 @@ def export_columns(pool: Pool, settings: Settings) -> list[str]:
     results = [column for name in settings.properties
                for column in (name, f"{name}_sd", f"predicted_{name}", f"{name}_lo", f"{name}_hi")]  # fmt: skip
     return ["id", "status", *pool.visible, *results, "failure", "note", "source", "time", "author"]
+
+
+def export_rows(experiments: Sequence[Experiment], pool: Pool, settings: Settings) -> list[dict[str, str]]:
+    """Return the rows of an exported table, one experiment each."""
+    return [_export_cells(one, pool, settings) for one in experiments]
+
+
+def export_json(experiments: Sequence[Experiment]) -> str:
+    """Return experiments as JSON with all their reasons."""
+    return json.dumps([experiment_values(one) for one in experiments], ensure_ascii=False, indent=1) + "\n"
 
 
 def _export_cells(one: Experiment, pool: Pool, settings: Settings) -> dict[str, str]:
@@ -225,7 +233,8 @@ def _export_cells(one: Experiment, pool: Pool, settings: Settings) -> dict[str, 
     return {name: "" if cell is None else str(cell) for name, cell in cells.items()}
 
 
-def _export_record(one: Experiment) -> dict[str, Any]:
+def experiment_values(one: Experiment) -> dict[str, Any]:
+    """Return an experiment as JSON values."""
     prediction = {name: {"mean": p.mean, "lo": p.lo, "hi": p.hi} for name, p in one.prediction.items()}
     return {
         "id": one.id, "status": one.status, "values": dict(one.values), "results": dict(one.results),

@@ -236,6 +236,11 @@ def sample_of(values: Values) -> Sample | None:
 # ---------------------------------------------------------------- reading
 
 
+def space_names() -> tuple[str, ...]:
+    """Return the names of the spaces that ship with nascreen."""
+    return tuple(dict.fromkeys([*SPACES, *lattice_names()]))
+
+
 def read_pool(source: object, *, kinds: Mapping[str, str] | None = None, n: int | None = None, seed: int = 0) -> Pool:
     """Read the candidates of a campaign.
 
@@ -259,7 +264,8 @@ def read_pool(source: object, *, kinds: Mapping[str, str] | None = None, n: int 
     if text in lattice_names() or text.endswith(".toml"):
         lattice = load_lattice(text)
         drawn = draw(lattice, DRAWN if n is None else n, "simple", seed)
-        samples = list(chain.from_iterable(samples_of(lattice, part) for part in drawn))
+        # Routes that differ in an excess of sodium alone are the same sample, which has no column for it.
+        samples = list(dict.fromkeys(chain.from_iterable(samples_of(lattice, part) for part in drawn)))
         return _pool_of(_from_samples(samples), kinds, text)
     if n is not None:
         raise InputError("A number of candidates is for spaces, which are drawn from; a table is taken whole.")
@@ -275,7 +281,7 @@ def table_of(source: object) -> dict[str, list[Value]]:
     """
     if isinstance(source, str | Path):
         if Path(source).suffix.lower() not in {".csv", ".xlsx"}:
-            names = ", ".join(dict.fromkeys([*SPACES, *lattice_names()]))
+            names = ", ".join(space_names())
             raise InputError(
                 f"There is no pool {shown(str(source))}; give a table, a file that ends in .csv or .xlsx, a space file "
                 f"that ends in .toml, or one of {names}."
@@ -294,6 +300,8 @@ def table_of(source: object) -> dict[str, list[Value]]:
     if wrong is not None:
         raise InputError(f"A row of the pool is {shown(wrong)}; give a table of column names and values.")
     heads: dict[str, None] = dict.fromkeys(str(key) for row in rows for key in row)
+    if len(heads) > MAX_COLUMNS:  # before a table is made of rows that share no column
+        raise TableError(f"The rows have {len(heads):,} different columns; allowed are {MAX_COLUMNS}.")
     return {head: [row.get(head) for row in rows] for head in heads}
 
 

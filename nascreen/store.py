@@ -465,6 +465,15 @@ class Store:
             yield from ((number, json.loads(values)) for number, values in rows)
 
     def _campaign(self, connection: Connection, name: str, *, is_locked: bool = False) -> Row[Any]:
+    def made(self, campaign: str) -> tuple[int, str]:
+        """Return number and time of making of a campaign, which tell it from any other that ever has its name.
+
+        Raises:
+            UnknownNameError: If there is no such campaign.
+        """
+        with self._reading(campaign) as work:
+            return work.campaign.id, work.campaign.time
+
         query = select(CAMPAIGNS).where(CAMPAIGNS.c.name == name)
         # PostgreSQL locks the row, so that writers to one campaign come in turn; SQLite has locked all already.
         row = connection.execute(query.with_for_update(key_share=True) if is_locked else query).first()

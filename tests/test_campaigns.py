@@ -541,6 +541,11 @@ def test_a_large_space_is_drawn_from() -> None:
         pytest.param({"x": [1, 2]}, {"kinds": {"x": "odd"}}, "said to be 'odd'; allowed is one of numeric", id="kind"),
         pytest.param(
             {"x": [1, 2]}, {"kinds": {"y": "label"}}, "no column 'y' in the pool; it has 'x'", id="kind-column"
+def test_a_space_gives_no_sample_twice_though_its_routes_differ_in_what_a_sample_does_not_hold() -> None:
+    pool = read_pool("nasicon-wide", n=500)
+    assert len({pool.key(pool.values(row)) for row in range(len(pool))}) == len(pool) > 450
+
+
         ),
         pytest.param({"x": [1, 2]}, {"n": 1}, "A number of candidates is for spaces", id="n"),
         pytest.param(
@@ -554,6 +559,12 @@ def test_a_large_space_is_drawn_from() -> None:
         ),
         pytest.param(7, {}, "The pool is '7'; give a table", id="number"),
         pytest.param([7], {}, "A row of the pool is '7'", id="row"),
+        pytest.param(
+            [{f"x{i}": i} for i in range(300)],
+            {},
+            "rows have 300 different columns; allowed are 250",
+            id="columns-of-rows",
+        ),
     ],
 )
 def test_a_pool_that_cannot_be_used_is_refused(source: object, options: dict[str, Any], words: str) -> None:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -435,6 +436,19 @@ def test_honest_a_locked_store_says_so_and_stores_nothing(folder: Path, monkeypa
             r"^The store 'lab.db' is locked by another program, and the wait was in vain; nothing was stored, so try",
         )  # fmt: skip
     assert opened.tell("c", number, {"x": 1.0}).status == "told"
+
+
+def test_honest_a_locked_store_says_so_after_the_wait_that_was_asked_for(folder: Path) -> None:
+    _new(f"sqlite:///{folder}/lab.db")
+    opened = Store(database.Database(f"sqlite:///{folder}/lab.db", wait_s=0.2))
+    with closing(sqlite3.connect(folder / "lab.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        started = time.monotonic()
+        with pytest.raises(StoreError, match="is locked by another program"):
+            opened.campaigns()
+        with pytest.raises(StoreError, match="is locked by another program"):
+            opened.create_campaign("d", {})
+        assert time.monotonic() - started < LOCK_WAIT_S / 3
 
 
 def test_honest_a_locked_postgres_campaign_says_so(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
