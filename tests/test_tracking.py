@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pandas as pd
 import pytest
 
@@ -218,3 +222,46 @@ def test_results_that_cannot_be_written_are_said_before_any_work(tmp_path: Path)
     assert taken.read_text(encoding="utf-8") == "mine"
     usable_folder(tmp_path / "new" / "folder")
     assert list((tmp_path / "new" / "folder").iterdir()) == []
+
+
+# ---------------------------------------------------------------- served by MLflow
+
+
+def test_mlflow_serves_the_same_answers_as_the_service(tracked: Tracked, service: httpx.Client) -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+    uri = f"sqlite:///{tracked.folder / 'mlflow.db'}"
+    command = [
+        sys.executable, "-m", "mlflow", "models", "serve", "-m", tracked.model_uri, "-p", str(port), "--env-manager",
+        "local",
+    ]  # fmt: skip
+    environment = {
+        **os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }  # fmt: skip
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    given = [{name: getattr(s, name) for name in CONDITION_COLUMNS} for s in FOUNDING]
+    samples = [{name: value for name, value in one.items() if value not in {None, ""}} for one in given]
+    try:
+        rows = _first_answer(f"http://127.0.0.1:{port}/invocations", {"dataframe_records": samples})
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    for row, sample in zip(rows, samples, strict=True):
+        own = service.post("/v1/predict", json=sample).json()
+        assert {name: row[name] for name in NUMBERS} == {name: own[name] for name in NUMBERS}
+
+
+def _first_answer(url: str, body: dict[str, Any]) -> list[dict[str, Any]]:
+    """Ask until there is an answer, for up to two minutes."""
+    for _ in range(480):
+        try:
+            answer = httpx.post(url, json=body, timeout=60, trust_env=False)
+            answer.raise_for_status()
+            return list(answer.json()["predictions"])
+        except httpx.TransportError:
+            time.sleep(0.25)
+    raise TimeoutError(url)
