@@ -280,7 +280,7 @@ class Campaign:
 
         Args:
             n: How many, 1 to 1000; fewer come where the rules leave fewer.
-            request_key: Names the request; asked again with the same key, the same suggestions return.
+            request_key: Names the request; asked again with the same key and options, the same suggestions return.
             fixed: Values that columns must have, such as ``{"sinter_temp_c": 1100}``.
             forbid: Candidates to leave out, as a filter in the OPTIMADE grammar or a function of the values.
             prefer: Candidates to take as long as there are any.
@@ -296,7 +296,8 @@ class Campaign:
         """
         key = request_key if request_key is not None else f"ask-{uuid.uuid4().hex}"
         rules = self._rules(fixed or {}, forbid, prefer)
-        handed = self.store.reserve(self.name, key, lambda state: self._choose(state, n, rules), n, author)
+        words = _request_words(fixed or {}, forbid, prefer)
+        handed = self.store.reserve(self.name, key, lambda state: self._choose(state, n, rules), n, author, rules=words)
         return tuple(map(self._seen, handed))
 
     def _rules(self, fixed: Values, forbid: Filter | None, prefer: Filter | None) -> _Rules:
@@ -830,6 +831,18 @@ def _standing(s: Suggestion, name: str) -> tuple[float, float]:
 
 def _words(rule: Filter) -> str:
     return f"by {rule!r}" if isinstance(rule, str) else f"by {getattr(rule, '__name__', 'a function')}"
+
+
+def _cell_words(value: Value) -> str:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:.15g}" if is_number else repr(value)
+
+
+def _request_words(fixed: Values, forbid: Filter | None, prefer: Filter | None) -> str:
+    """Return the rules of a request in words, the same for the same rules."""
+    parts = [f"{name} = {_cell_words(value)} fixed" for name, value in sorted(fixed.items())]
+    parts += [f"{what} {_words(rule)}" for what, rule in (("forbidden", forbid), ("preferred", prefer)) if rule]
+    return "; ".join(parts)
 
 
 def _percent(share: float) -> str:

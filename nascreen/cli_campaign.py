@@ -187,6 +187,40 @@ def campaign_abandon(
     print(f"#{one.id} abandoned")
 
 
+@campaign_app.command("correct")
+def campaign_correct(
+    suggestion: ID,
+    results: Annotated[
+        list[str] | None, typer.Argument(help="Such as log_conductivity=-2.9 or 'log_conductivity=-2.9±0.05'.")
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", help="Why; needed.")] = "",
+    by: BY = "",
+    withdraw: Annotated[list[str] | None, typer.Option("--withdraw", help="Property told by mistake.")] = None,
+    store: STORE = DEFAULT,
+    name: NAME = "",
+) -> None:
+    """Replace told results; the former ones stay in the history with author and reason."""
+    values, error = _told(results or [])
+    if twice := values.keys() & set(withdraw or []):
+        raise InputError(f"The property {shown(min(twice))} is both corrected and withdrawn; do one of them.")
+    wanted = {**values, **dict.fromkeys(withdraw or [])}
+    campaign = _opened(store, name)
+    print(_told_line(campaign, campaign.correct(suggestion, wanted, error, author=by, reason=reason)))
+
+
+@campaign_app.command("reopen")
+def campaign_reopen(
+    suggestion: ID,
+    reason: Annotated[str, typer.Option("--reason", help="Why; needed.")] = "",
+    by: BY = "",
+    store: STORE = DEFAULT,
+    name: NAME = "",
+) -> None:
+    """Take back a failure or an abandonment that was said by mistake."""
+    one = _opened(store, name).reopen(suggestion, author=by, reason=reason)
+    print(f"#{one.id} {one.status} again")
+
+
 @campaign_app.command("attach")
 def campaign_attach(
     file: Annotated[Path, typer.Argument(help="CSV or XLSX with columns of the pool and of properties.")],

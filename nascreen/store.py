@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from types import MappingProxyType
 from typing import Any, Literal
@@ -48,6 +49,7 @@ from nascreen.history import (
 MAX_ATTACHED = 10_000
 MAX_CANDIDATES = 1_000_000
 MAX_KEY = 200
+MAX_RULES = 10_000
 MAX_ATTEMPTS = 1000
 MAX_PAUSE_S = 0.02
 _CHUNK_ROWS = 10_000
@@ -93,6 +95,15 @@ _ROW: Mapping[str, Any] = MappingProxyType(
         "place": None, "turn": 0, "payload": "{}", "reason": "",
     }
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What is asked for: its key, how many candidates, and by which rules, in words."""
+
+    key: str
+    n: int
+    rules: str
 
 
 class _Known:
@@ -171,17 +182,22 @@ class _Work:
         drafts = self.found(ids)
         return [drafts[i] for i in ids]
 
-    def replayed(self, request_key: str, n: int) -> tuple[Suggestion, ...]:
+    def replayed(self, request: _Request) -> tuple[Suggestion, ...]:
         """Return what a request was given before; nothing where it is new.
 
         Raises:
             ConflictError: If the key belongs to another request.
         """
-        drafts = self.batch(request_key)
-        wanted = json.loads(drafts[0].row.payload).get("wanted") if drafts else n
-        if wanted != n:
-            other = f"an ask for {wanted}, not {n}" if wanted else "attached samples"
-            raise ConflictError(f"The request key {shown(request_key)} belongs to {other}; choose a new key.")
+        drafts = self.batch(request.key)
+        stored = json.loads(drafts[0].row.payload) if drafts else {}
+        other = ""
+        if drafts and stored.get("wanted") != request.n:
+            other = f"an ask for {stored['wanted']}, not {request.n}" if "wanted" in stored else "attached samples"
+        elif drafts and stored.get("rules", "") != request.rules:
+            was, now = (shown(rules) if rules else "no rules" for rules in (stored.get("rules", ""), request.rules))
+            other = f"an ask with {was}, not {now}"
+        if other:
+            raise ConflictError(f"The request key {shown(request.key)} belongs to {other}; choose a new key.")
         return tuple(draft.finished() for draft in drafts)
 
     # ------------------------------------------------------------ candidates
@@ -259,12 +275,14 @@ class _Work:
                 turns[draft.row.candidate_key] += 1
         return turns
 
-    def ask(self, request_key: str, choices: Mapping[str, Choice], turns: Mapping[str, int], wanted: int) -> None:
+    def ask(self, request: _Request, choices: Mapping[str, Choice], turns: Mapping[str, int]) -> None:
         """Hand out candidates by key."""
+        rules = {"rules": request.rules} if request.rules else {}
         for place, (key, choice) in enumerate(choices.items()):
-            payload = payload_text({"wanted": wanted, "batch": len(choices), "details": choice.details}, "choice")
+            content = {"wanted": request.n, "batch": len(choices), **rules, "details": choice.details}
+            payload = payload_text(content, "choice")
             self.append(
-                "asked", candidate=self.number_of_choice(choice, key), candidate_key=key, request_key=request_key,
+                "asked", candidate=self.number_of_choice(choice, key), candidate_key=key, request_key=request.key,
                 place=place, turn=turns[key], payload=payload,
             )  # fmt: skip
 
@@ -387,8 +405,8 @@ class Store:
     2. Whole: a batch is stored whole or not at all; a call that raises an error changed nothing.
     3. Idempotent: the same `tell` again is one row and no error; a different value for a told property is refused
        naming the stored one, as is a value that was corrected since; a repeated `reserve` with the same request
-       key returns the same suggestions, and so do `attach`, `fail`, `abandon`, `correct` and `set_note` return
-       without a second row.
+       key returns the same suggestions, and one with other options is refused; and so do `attach`, `fail`,
+       `abandon`, `correct` and `set_note` return without a second row.
     4. Exclusive: no candidate is handed out twice unless abandoned, across threads, processes, machines and
        restarts. The database enforces it, the code only avoids hitting it.
     5. Partial: properties of one suggestion may be told one by one, in any order, months apart.
@@ -447,6 +465,15 @@ class Store:
         with self.database.reading() as connection:
             return tuple(connection.execute(select(CAMPAIGNS.c.name).order_by(CAMPAIGNS.c.id)).scalars())
 
+    def made(self, campaign: str) -> tuple[int, str]:
+        """Return number and time of making of a campaign, which tell it from any other that ever has its name.
+
+        Raises:
+            UnknownNameError: If there is no such campaign.
+        """
+        with self._reading(campaign) as work:
+            return work.campaign.id, work.campaign.time
+
     def candidates(self, campaign: str) -> Iterator[tuple[int, dict[str, Value]]]:
         """Yield number and values of every candidate of a campaign, in order, reading in pieces.
 
@@ -465,15 +492,6 @@ class Store:
             yield from ((number, json.loads(values)) for number, values in rows)
 
     def _campaign(self, connection: Connection, name: str, *, is_locked: bool = False) -> Row[Any]:
-    def made(self, campaign: str) -> tuple[int, str]:
-        """Return number and time of making of a campaign, which tell it from any other that ever has its name.
-
-        Raises:
-            UnknownNameError: If there is no such campaign.
-        """
-        with self._reading(campaign) as work:
-            return work.campaign.id, work.campaign.time
-
         query = select(CAMPAIGNS).where(CAMPAIGNS.c.name == name)
         # PostgreSQL locks the row, so that writers to one campaign come in turn; SQLite has locked all already.
         row = connection.execute(query.with_for_update(key_share=True) if is_locked else query).first()
@@ -551,7 +569,7 @@ class Store:
     # ------------------------------------------------------------ asking
 
     def reserve(
-        self, campaign: str, request_key: str, choose: Chooser, n: int, author: str = ""
+        self, campaign: str, request_key: str, choose: Chooser, n: int, author: str = "", *, rules: str = ""
     ) -> tuple[Suggestion, ...]:
         """Hand out candidates: as many of those chosen as are asked for, each to nobody else.
 
@@ -565,6 +583,7 @@ class Store:
             choose: Returns numbers of candidates, or each a `Choice`.
             n: How many, 1 to 1000; fewer are handed out where ``choose`` returns fewer.
             author: Who asks.
+            rules: By which rules is chosen, in words; they are part of the request that the key names.
 
         Returns:
             The suggestions in the order of choice.
@@ -578,14 +597,14 @@ class Store:
         """
         checked_text(request_key, "request key", limit=MAX_KEY, is_needed=True)
         checked_text(author, "author")
-        wanted = _checked_count(n)
+        request = _Request(request_key, _checked_count(n), checked_text(rules, "rules of a request", limit=MAX_RULES))
         for _ in range(MAX_ATTEMPTS):
             with self._reading(campaign) as work:
-                if done := work.replayed(request_key, wanted):
+                if done := work.replayed(request):
                     return done
                 state = self._state(work)
-            choices = _checked_choices(choose(state), wanted)
-            if got := self._try_to_reserve(state, request_key, choices, wanted, author):
+            choices = _checked_choices(choose(state), request.n)
+            if got := self._try_to_reserve(state, request, choices, author):
                 return got
             # Two that choose alike would meet again at once.
             time.sleep(random.uniform(0, MAX_PAUSE_S))  # noqa: S311 - no secret
@@ -594,23 +613,23 @@ class Store:
         )
 
     def _try_to_reserve(
-        self, state: State, request_key: str, choices: Sequence[Choice], wanted: int, author: str
+        self, state: State, request: _Request, choices: Sequence[Choice], author: str
     ) -> tuple[Suggestion, ...]:
         """Return the suggestions, or none where somebody else was faster."""
         try:
             with self._writing(state.campaign, author) as work:
-                if done := work.replayed(request_key, wanted):
+                if done := work.replayed(request):
                     return done
                 by_key: dict[str, Choice] = {}
                 for choice in choices:
                     by_key.setdefault(work.key_of(choice), choice)
                 turns = work.free_turns(list(by_key))
-                free = dict(islice(((key, choice) for key, choice in by_key.items() if key in turns), wanted))
-                if len(free) == min(wanted, len(choices)):
-                    work.ask(request_key, free, turns, wanted)
+                free = dict(islice(((key, choice) for key, choice in by_key.items() if key in turns), request.n))
+                if len(free) == min(request.n, len(choices)):
+                    work.ask(request, free, turns)
                 elif work.version() == state.version:
                     raise _not_free([choice for key, choice in by_key.items() if key not in turns])
-                return work.replayed(request_key, wanted)
+                return work.replayed(request)
         except TakenError:
             return ()
 

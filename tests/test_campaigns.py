@@ -120,6 +120,26 @@ def test_a_request_asked_again_returns_the_same_suggestions(make: Maker) -> None
         campaign.ask(2, request_key="monday")
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, id="without a rule"),
+        pytest.param({"fixed": {"sinter_temp_c": 1200}}, id="another value fixed"),
+        pytest.param({"fixed": {"sinter_temp_c": 1100}, "forbid": "time_h > 8"}, id="one more rule"),
+        pytest.param({"prefer": "sinter_temp_c = 1100"}, id="preferred and not fixed"),
+    ],
+)
+def test_a_request_key_with_other_rules_is_refused(make: Maker, options: dict[str, Any]) -> None:
+    campaign = make()
+    first = campaign.ask(1, request_key="monday", fixed={"sinter_temp_c": 1100})
+    assert campaign.ask(1, request_key="monday", fixed={"sinter_temp_c": 1100}) == first
+    with pytest.raises(
+        ConflictError, match=r"'monday' belongs to an ask with 'sinter_temp_c = 1100 fixed', not .*new key"
+    ):
+        campaign.ask(1, request_key="monday", **options)
+    assert len(campaign.experiments()) == 1
+
+
 def test_nothing_is_handed_out_twice_to_many_at_once_until_all_is(make: Maker, tmp_path: Path) -> None:
     make()
 
@@ -523,6 +543,11 @@ def test_any_table_is_a_pool(source: object, tmp_path: Path) -> None:
     assert pool.formula_column is None
 
 
+def test_a_space_gives_no_sample_twice_though_its_routes_differ_in_what_a_sample_does_not_hold() -> None:
+    pool = read_pool("nasicon-wide", n=500)
+    assert len({pool.key(pool.values(row)) for row in range(len(pool))}) == len(pool) > 450
+
+
 def test_a_large_space_is_drawn_from() -> None:
     pool = read_pool("nasicon-wide", n=30, seed=2)
     assert len(pool) == 30
@@ -536,16 +561,17 @@ def test_a_large_space_is_drawn_from() -> None:
         pytest.param("nowhere", {}, "There is no pool 'nowhere'; give a table, .* nasicon", id="name"),
         pytest.param([], {}, "The pool is empty", id="empty"),
         pytest.param({"x": [1], "y": [1, 2]}, {}, "column 'y' of the pool has 2 rows and 'x' has 1", id="ragged"),
+        pytest.param(
+            [{f"x{i}": i} for i in range(300)],
+            {},
+            "rows have 300 different columns; allowed are 250",
+            id="columns-of-rows",
+        ),
         pytest.param({"x": [1, 2], "X": [1, 2]}, {}, "columns 'x' and 'X' of the pool are too alike", id="alike"),
         pytest.param({"x [h]": [1, 2]}, {}, r"is named 'x \[h\]'; allowed", id="brackets"),
         pytest.param({"x": [1, 2]}, {"kinds": {"x": "odd"}}, "said to be 'odd'; allowed is one of numeric", id="kind"),
         pytest.param(
             {"x": [1, 2]}, {"kinds": {"y": "label"}}, "no column 'y' in the pool; it has 'x'", id="kind-column"
-def test_a_space_gives_no_sample_twice_though_its_routes_differ_in_what_a_sample_does_not_hold() -> None:
-    pool = read_pool("nasicon-wide", n=500)
-    assert len({pool.key(pool.values(row)) for row in range(len(pool))}) == len(pool) > 450
-
-
         ),
         pytest.param({"x": [1, 2]}, {"n": 1}, "A number of candidates is for spaces", id="n"),
         pytest.param(
@@ -559,12 +585,6 @@ def test_a_space_gives_no_sample_twice_though_its_routes_differ_in_what_a_sample
         ),
         pytest.param(7, {}, "The pool is '7'; give a table", id="number"),
         pytest.param([7], {}, "A row of the pool is '7'", id="row"),
-        pytest.param(
-            [{f"x{i}": i} for i in range(300)],
-            {},
-            "rows have 300 different columns; allowed are 250",
-            id="columns-of-rows",
-        ),
     ],
 )
 def test_a_pool_that_cannot_be_used_is_refused(source: object, options: dict[str, Any], words: str) -> None:

@@ -323,10 +323,24 @@ def test_the_commands_take_a_campaign_from_its_file_to_a_backup(say: Say, folder
         "Checked: it is a candidate of the list; it is neither told nor being made; it has sinter_temp_c = 1200;" in out
     )
     assert (folder / "b.xlsx").exists()
-    assert say("ask", 2, "--key", "mon")[1].count("\n#") == 2
+    again = say("ask", 2, "--fix", "sinter_temp_c=1200", "--forbid", 'powder = "P1"', "--key", "mon")[1]
+    assert again.count("\n#") == 2
     assert say("tell", 1, "log_conductivity=-3.1±0.05", "shrinkage=0.2")[1] == (
         "#1 told: log_conductivity -3.1, shrinkage 0.2 mm; still to come: strength_mpa\n"
     )
+    assert say("fail", 2, "cracked")[1] == "#2 failed: cracked\n"
+    assert say("reopen", 2, "--reason", "the other pellet cracked", "--by", "Ann")[1] == "#2 pending again\n"
+    assert say("correct", 1, "log_conductivity=-3.2", "--reason", "wrong area", "--by", "Ann")[1].startswith(
+        "#1 told: log_conductivity -3.2, shrinkage 0.2 mm"
+    )
+    assert say("correct", 1, "--withdraw", "shrinkage", "--reason", "wrong sample", "--by", "Ann")[1] == (
+        "#1 told: log_conductivity -3.2; still to come: strength_mpa, shrinkage\n"
+    )
+    corrections = [e for e in Campaign.open("sqlite:///lab.db").history() if e.kind in {"corrected", "reopened"}]
+    assert [(e.author, e.reason) for e in corrections] == [
+        ("Ann", "the other pellet cracked"), ("Ann", "wrong area"), ("Ann", "wrong sample"),
+    ]  # fmt: skip
+    assert say("correct", 1, "log_conductivity=-3.1±0.05", "--reason", "right after all", "--by", "Ann")[0] == 0
     assert say("fail", 2, "cracked")[1] == "#2 failed: cracked\n"
     (folder / "past.csv").write_text(
         "formula,sinter_temp_c,log_conductivity\nNa3Zr2Si2PO12,1250,-3.6\n", encoding="utf-8"
@@ -366,6 +380,26 @@ def test_the_commands_take_a_campaign_from_its_file_to_a_backup(say: Say, folder
         pytest.param(["ask", 1, "--forbid", "colour = 3"], "names colour, which is no column", id="forbid"),
         pytest.param(["ask", 1, "--xlsx", "b.csv"], "must end in .xlsx", id="xlsx"),
         pytest.param(["ask", 0], "asks for '0' candidates; allowed are 1 to 1000", id="n"),
+        pytest.param(["correct", 1, "shrinkage=1"], "The author of a correction is", id="correct-author"),
+        pytest.param(
+            ["correct", 1, "shrinkage=1", "--withdraw", "shrinkage", "--by", "A", "--reason", "r"],
+            "'shrinkage' is both corrected and withdrawn",
+            id="correct-twice",
+        ),
+        pytest.param(
+            ["correct", 1, "shrinkage=1", "--by", "A", "--reason", "r"],
+            "has no 'shrinkage' to correct; tell it",
+            id="correct-untold",
+        ),
+        pytest.param(
+            ["correct", 1, "--by", "A", "--reason", "r"], "names no property; give at least", id="correct-none"
+        ),
+        pytest.param(["reopen", 1, "--by", "A", "--reason", "r"], "has not ended; there is nothing", id="reopen-open"),
+        pytest.param(["reopen", 1, "--by", "A"], "The reason of a reopening is", id="reopen-reason"),
+        pytest.param(["ask", 2, "--key", "k", "--fix", "sinter_temp_c=1100"], "belongs to an ask for 1", id="key-n"),
+        pytest.param(
+            ["ask", 1, "--key", "k", "--fix", "sinter_temp_c=1100"], "belongs to an ask with no rules", id="key-rules"
+        ),
         pytest.param(["export"], "Give either a file ending in .csv or .json, or --optuna", id="export"),
         pytest.param(["show", "--name", "other"], "There is no campaign 'other'", id="name"),
         pytest.param(["show", "--store", "sqlite:///no.db"], "no.db", id="store"),
@@ -374,7 +408,7 @@ def test_the_commands_take_a_campaign_from_its_file_to_a_backup(say: Say, folder
 def test_what_cannot_be_done_is_one_sentence_and_hands_out_nothing(
     say: Say, campaign: Campaign, words: list[object], message: str
 ) -> None:
-    campaign.ask(1)
+    campaign.ask(1, request_key="k")
     code, _, err = say(*words)
     assert code in {1, 2}
     assert message in err
