@@ -14,11 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nascreen import __version__, gaussian
+from nascreen.cards import CONDUCTIVITY_TEXT, PROMISED, STRENGTH_TEXT, calibration_svg, card_text
 from nascreen.chemistry import FAMILIES, SYMBOLS
 from nascreen.features import BLOCKS, FEATURE_NAMES, chemistry_of
 from nascreen.gaussian import Array, ArrheniusProcess
 from nascreen.intervals import COVERAGE, Calibration
 from nascreen.models import DOMAIN_MARGINS, STRENGTH_FEATURES, card_hash, family_of_sample
+from nascreen.replicates import replicate_spread
+from nascreen.shifts import Evidence, reproducibility
 from nascreen.training import (
     FOREST_SETTINGS,
     HOT_DECADES_PER_EV,
@@ -27,7 +30,6 @@ from nascreen.training import (
     N_FOREST_TREES,
     N_TREES,
     PAPER_SD,
-    PROMOTED,
     SPREAD_ROWS,
     TAUGHT_BY,
     TREE_SETTINGS,
@@ -326,7 +328,7 @@ def _trusted_distance(cv: CrossValidation) -> float:
 
 
 def conductivity_card(
-    model: ConductivityModel, rows: Rows, cv: CrossValidation, scores: Sequence[ScoreRow]
+    model: ConductivityModel, rows: Rows, cv: CrossValidation, scores: Sequence[ScoreRow], evidence: Evidence
 ) -> dict[str, Any]:
     """Return the card of the conductivity model, without the hashes of its files."""
     process = model.process
@@ -356,11 +358,21 @@ def conductivity_card(
             "coverage": COVERAGE,
             **{name: part.factors() for name, part in calibrations.items()},
             "coverage_of_unseen_folds": {name: part.coverage() for name, part in calibrations.items()},
+            "curve": {"promised": list(PROMISED)} | {name: part.curve(PROMISED) for name, part in calibrations.items()},
         },
         "domain": _domain(rows, [family_of_sample(s) for s in rows.samples], cv),
         "protocol": f"{N_FOLDS} folds grouped by paper, {len(cv.seeds)} shuffles, hyperparameters tuned in each fold",
+        "reproducibility": {**asdict(reproducibility(cv)), "between_sd": _between_sd(cv)},
+        "learning_curve": [asdict(point) for point in evidence.curve],
+        "shifts": [asdict(row) for row in evidence.shifts],
         "scores": [asdict(row) for row in scores],
     }  # fmt: skip
+
+
+def _between_sd(cv: CrossValidation) -> float:
+    samples = [s for s, is_sigma in zip(cv.rows.samples, cv.rows.is_conductivity, strict=True) if is_sigma]
+    spreads = replicate_spread(samples)
+    return spreads["all"].between_sd if spreads else float("nan")
 
 
 def strength_card(factor: float, scores: Sequence[ScoreRow], n_rows: int, n_papers: int) -> dict[str, Any]:
@@ -381,7 +393,13 @@ def strength_card(factor: float, scores: Sequence[ScoreRow], n_rows: int, n_pape
     }
 
 
-def promote(cv: CrossValidation, rows: Rows, strength: tuple[list[ScoreRow], float], folder: Path) -> None:
+def promote(
+    cv: CrossValidation,
+    rows: Rows,
+    strength: tuple[list[ScoreRow], float],
+    folder: Path,
+    evidence: Evidence | None = None,
+) -> None:
     """Fit on every row, export to ONNX and write the cards.
 
     Args:
@@ -389,17 +407,20 @@ def promote(cv: CrossValidation, rows: Rows, strength: tuple[list[ScoreRow], flo
         rows: What `training_rows` returns.
         strength: What `cross_validate_strength` returns.
         folder: The folder that gets ``conductivity/`` and ``strength/``.
+        evidence: What stands in the card beside the scores; by default that of ``rows``.
     """
     model = fit_conductivity(rows)
     roots = np.unique(np.sqrt(rows.features[:, BLOCKS["fraction"]]).astype(np.float32), axis=0)
     domain = io.BytesIO()
     np.savez(domain, fractions=roots)
     scores = score_table(cv)
-    card = conductivity_card(model, rows, cv, scores)
+    card = conductivity_card(model, rows, cv, scores, evidence or Evidence.of(rows))
+    curve = dict(card["interval"]["curve"])
     files = {
         "process.onnx": process_graph(model).SerializeToString(),
         "trees.onnx": trees_graph(model).SerializeToString(),
         "domain.npz": domain.getvalue(),
+        "calibration.svg": calibration_svg(curve.pop("promised"), curve).encode(),
     }
     write_model(folder / "conductivity", files, card, card_text(card, CONDUCTIVITY_TEXT))
     samples, terms, log_strength = strength_observations()
@@ -409,85 +430,3 @@ def promote(cv: CrossValidation, rows: Rows, strength: tuple[list[ScoreRow], flo
     strength_model = strength_card(factor, table, len(samples), len(set(groups)))
     law_file = {"law.onnx": strength_graph(law).SerializeToString()}
     write_model(folder / "strength", law_file, strength_model, card_text(strength_model, STRENGTH_TEXT))
-
-
-CONDUCTIVITY_TEXT = """## Intended use
-
-Predicts log10 of the ionic conductivity at 25 °C and the activation energy of a sodium conductor from formula,
-phase and processing; the conductivity at any temperature follows from the two by σT = A·exp(-Ea/kT). For ranking
-what to make next.
-
-Not for: lithium or other mobile ions, polymer electrolytes without a ceramic, single interfaces, or replacing a
-measurement.
-
-## Model
-
-The mean, at 25 °C, of an exact Gaussian process over Arrhenius lines, of boosted trees (XGBoost), and of a forest
-(extremely randomised trees). The forest also learns, at small weights, from glasses and from lithium samples written as
-sodium ones; the activation energy is the mean of its own and that of the process.
-
-Intervals hold 90 %: the spread of the process, which widens away from data, times a conformal factor from papers left
-out (per family where it has at least 5 papers and 30 rows). Rows far from what all other papers say count less in the
-process.
-
-## Known limits
-
-Repeated measurements of one composition in different papers differ by 0.45 decades (standard deviation); no model
-can be better than that on one sample. Processing is known for a third of the samples, porosity for a few. Families
-of few papers are said to be out of domain. Bulk and total conductivities are told apart by one indicator only.
-"""
-
-STRENGTH_TEXT = """## Intended use
-
-Predicts the bending-like strength of oxide ceramics, bare or with pores filled by a polymer, for the thickness of
-a disc. Most measured samples are lithium analogues of NASICON; tests differ (three-point bending, ring on ring).
-For families without a measured sample the value is that of a typical oxide ceramic, with a wider interval.
-
-## Model
-
-A linear law of log10 strength: S0·exp(-bP) in porosity with a prior b = 5, terms for family, filled pores and
-second phase, papers as random effects. Boosted trees on the same terms and simple baselines stand beside it in the
-table.
-"""
-
-
-def card_text(card: Mapping[str, Any], text: str) -> str:
-    """Return a card for people: use, model, limits, and the score table."""
-    lines = [f"# {card['title']}", "", text, "## Data and protocol"]
-    lines.append(f"{card['n_rows']} rows of {card['n_papers']} papers, data {card['data_hash']}; {card['protocol']}.")
-    if "coverage_of_unseen_folds" in card["interval"]:
-        found = card["interval"]["coverage_of_unseen_folds"]
-        lines.append(
-            "Of folds that neither trained nor calibrated them, the 90 % intervals held "
-            f"{found['log_sigma']['rows']:.1%} of the conductivities and {found['ea_ev']['rows']:.1%} of the "
-            f"activation energies; with every paper counting once, {found['log_sigma']['papers']:.1%} and "
-            f"{found['ea_ev']['papers']:.1%}."
-        )
-    lines.append("Made by `nascreen train --promote`.")
-    lines += ["", "## Mean absolute error on papers left out", ""]
-    lines += [
-        "| quantity | subset | model | error | ± over shuffles | rows | papers |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {s['quantity']} | {s['subset']} | {s['model']} | {s['error']:.3f} | {s['spread']:.3f} | {s['n_rows']} "
-        f"| {s['n_papers']} |"
-        for s in card["scores"]
-    ]
-    lines += ["", "## Where it is worse than a lookup", "", *_worse_than_lookup(card["scores"]), ""]
-    return "\n".join(lines)
-
-
-def _worse_than_lookup(scores: Sequence[Mapping[str, Any]]) -> list[str]:
-    by_key: dict[tuple[str, str], dict[str, float]] = {}
-    for s in scores:
-        by_key.setdefault((s["quantity"], s["subset"]), {})[s["model"]] = s["error"]
-    found = []
-    for (quantity, subset), errors in by_key.items():
-        ours = errors.get(PROMOTED, errors.get("strength law", np.inf))
-        found += [
-            f"- {quantity}, {subset}: {lookup} {errors[lookup]:.3f} against {ours:.3f}"
-            for lookup in ("family median", "nearest neighbour", "global median")
-            if errors[lookup] < ours
-        ]
-    return found or ["- Nowhere in this table."]

@@ -54,6 +54,7 @@ N_TREES = 500
 
 N_FOREST_TREES = 40
 FOREST_SETTINGS: Mapping[str, Any] = {"min_samples_leaf": 2, "max_features": 0.3}
+ALL_BLOCKS = ("family", "fraction", "field", "magpie", "processing")
 MISSING = -1.0
 """What a forest sees where a value is not known."""
 HOT_C = 300.0
@@ -427,6 +428,39 @@ class ConductivityModel:
         return np.asarray(latent + paper + np.where(coefficients[:, 0] != 0, noise_s, noise_e))
 
 
+@dataclass(frozen=True, eq=False)
+class TreeSettings:
+    """What one kind of trees is grown with.
+
+    Attributes:
+        settings: Hyperparameters.
+        n_trees: How many trees.
+        blocks: Blocks of features that it sees, keys of `nascreen.features.BLOCKS`.
+    """
+
+    settings: Mapping[str, Any]
+    n_trees: int
+    blocks: tuple[str, ...] = ALL_BLOCKS
+
+    def seen(self, features: Array) -> Array:
+        """Return features with all that is not seen held at 0, on which no tree can branch."""
+        if set(self.blocks) == set(ALL_BLOCKS):
+            return features
+        out = np.zeros_like(features)
+        for name in self.blocks:
+            out[:, BLOCKS[name]] = features[:, BLOCKS[name]]
+        return out
+
+
+def usual_settings() -> dict[str, TreeSettings]:
+    """Return what the trees of the promoted model are grown with."""
+    return {
+        "boosted": TreeSettings(TREE_SETTINGS, N_TREES),
+        "energy": TreeSettings(ENERGY_TREE_SETTINGS, N_TREES),
+        "forest": TreeSettings(FOREST_SETTINGS, N_FOREST_TREES),
+    }
+
+
 PROMOTED = "mean of three"
 MODEL_NAMES = (PROMOTED, "gaussian process", "xgboost", "extra trees")
 
@@ -500,6 +534,7 @@ def fit_conductivity(
     borrowed: BorrowedLines | None = None,
     parameters: Array | None = None,
     weights: Array | None = None,
+    settings: Mapping[str, TreeSettings] | None = None,
     seed: int = 0,
 ) -> ConductivityModel:
     """Fit the conductivity model.
@@ -509,50 +544,68 @@ def fit_conductivity(
         borrowed: What else teaches the forest; by default all of `borrowed_lines`.
         parameters: Logarithms of hyperparameters to keep; by default they are tuned on ``rows``.
         weights: What each row counts, shape (n,); by default all alike.
+        settings: What the trees are grown with, by kind, where it differs from `usual_settings`.
         seed: Seed of the trees.
 
     Returns:
         The model.
     """
+    grown = {**usual_settings(), **(settings or {})}
     scaler = Scaler.fit(rows.features)
     process = process_of(rows, scaler, parameters, weights)
     counts = np.ones(len(rows.samples)) if weights is None else weights
     rows = replace(rows, targets=process.targets)  # the trees, too, see what bounds let expect
     mask = rows.is_conductivity
-    at_25 = _brought_to_25(process, scaler, rows)
-    trees = _boosted(rows.features[mask], at_25, counts[mask], TREE_SETTINGS, seed)
-    energy_trees = _boosted(rows.features[~mask], rows.targets[~mask], counts[~mask], ENERGY_TREE_SETTINGS, seed)
+    at_25 = brought_to_25(process, scaler, rows)
+    trees = boosted(rows.features[mask], at_25, counts[mask], grown["boosted"], seed)
+    energy_trees = boosted(rows.features[~mask], rows.targets[~mask], counts[~mask], grown["energy"], seed)
     lines = borrowed_lines() if borrowed is None else borrowed
-    forest = _forest(process, scaler, rows, counts[mask], lines, seed)
+    forest = grown_forest(own_lines(process, scaler, rows), counts[mask], lines, grown["forest"], seed)
     return ConductivityModel(process, scaler, trees, energy_trees, forest)
 
 
-def _forest(
-    process: ArrheniusProcess, scaler: Scaler, rows: Rows, counts: Array, borrowed: BorrowedLines, seed: int
-) -> Any:  # noqa: ANN401
-    """Fit extremely randomised trees to whole lines, those of rows that give an energy along the mean with it.
+def own_lines(process: ArrheniusProcess, scaler: Scaler, rows: Rows) -> tuple[Array, Array]:
+    """Return the features of every conductivity row, and its line (log10 σ(25 °C), Ea), shape (n, 2).
 
-    P. Geurts et al., Mach. Learn. 63, 3 (2006), doi:10.1007/s10994-006-6226-1. A leaf holds at least the weight of one
-    row, so that borrowed lines share leaves.
+    The slope is that of the process, or its mean with the energy that the row gives.
     """
     mask = rows.is_conductivity
     energy = process.predict(scaler.inputs(rows.features[mask]))[:, 1]
     reported = [rows.samples[int(i)].ea_ev for i in np.flatnonzero(mask)]
     energy = np.array([e if own is None else (e + own) / 2 for e, own in zip(energy, reported, strict=True)])
     slope = rows.coefficients[mask, 1] + gaussian.DECADES_PER_EV / gaussian.REFERENCE_K
-    own_lines = np.column_stack([rows.targets[mask] - slope * energy, energy])
-    at_25, ea = np.vstack([own_lines, borrowed.lines]).T
+    return rows.features[mask], np.column_stack([rows.targets[mask] - slope * energy, energy])
+
+
+def grown_forest(
+    own: tuple[Array, Array], counts: Array, borrowed: BorrowedLines, settings: TreeSettings, seed: int
+) -> Any:  # noqa: ANN401
+    """Fit extremely randomised trees to whole lines, those of rows and borrowed ones.
+
+    P. Geurts et al., Mach. Learn. 63, 3 (2006), doi:10.1007/s10994-006-6226-1. A leaf holds at least the weight of one
+    row, so that borrowed lines share leaves.
+
+    Args:
+        own: Features and lines of the rows, as `own_lines` returns them.
+        counts: What each of them counts.
+        borrowed: What else teaches.
+        settings: What the forest is grown with.
+        seed: Its seed.
+    """
+    features, (at_25, ea) = np.vstack([own[0], borrowed.features]), np.vstack([own[1], borrowed.lines]).T
     weights = np.concatenate([counts, borrowed.weights])
     kind = require("sklearn.ensemble").ExtraTreesRegressor
     forest = kind(
-        N_FOREST_TREES, random_state=seed, min_weight_fraction_leaf=1 / float(weights.sum()), **FOREST_SETTINGS
+        settings.n_trees,
+        random_state=seed,
+        min_weight_fraction_leaf=1 / float(weights.sum()),
+        **settings.settings,
     )
-    features = np.vstack([rows.features[mask], borrowed.features])
-    lines = np.column_stack([at_25, at_25 + HOT_DECADES_PER_EV * ea])
-    return forest.fit(without_gaps(in_six_digits(features)).astype(np.float32), lines, sample_weight=weights)
+    seen = without_gaps(settings.seen(in_six_digits(features))).astype(np.float32)
+    return forest.fit(seen, np.column_stack([at_25, at_25 + HOT_DECADES_PER_EV * ea]), sample_weight=weights)
 
 
-def _brought_to_25(process: ArrheniusProcess, scaler: Scaler, rows: Rows) -> Array:
+def brought_to_25(process: ArrheniusProcess, scaler: Scaler, rows: Rows) -> Array:
     """Return log10 σ(25 °C) of every conductivity row, along the process's own line for that sample."""
     mask = rows.is_conductivity
     energy = process.predict(scaler.inputs(rows.features[mask]))[:, 1]
@@ -560,10 +613,12 @@ def _brought_to_25(process: ArrheniusProcess, scaler: Scaler, rows: Rows) -> Arr
     return np.asarray(rows.targets[mask] - slope * energy)
 
 
-def _boosted(features: Array, targets: Array, counts: Array, settings: Mapping[str, Any], seed: int) -> Any:  # noqa: ANN401
+def boosted(features: Array, targets: Array, counts: Array, settings: TreeSettings, seed: int) -> Any:  # noqa: ANN401
+    """Fit boosted trees; see `TreeSettings` for what they are grown with."""
     xgboost = require("xgboost")
-    data = xgboost.DMatrix(in_six_digits(features).astype(np.float32), label=targets, weight=counts)
-    return xgboost.train({**settings, "seed": seed}, data, N_TREES)
+    seen = settings.seen(in_six_digits(features)).astype(np.float32)
+    data = xgboost.DMatrix(seen, label=targets, weight=counts)
+    return xgboost.train({**settings.settings, "seed": seed}, data, settings.n_trees)
 
 
 @dataclass(frozen=True, eq=False)
@@ -601,7 +656,7 @@ class CrossValidation:
         return Calibration(scaled, self.folds[:, mask], names.tolist(), groups.tolist())
 
 
-def _family_medians(train: Rows, test: Rows) -> Array:
+def family_medians(train: Rows, test: Rows) -> Array:
     """Predict the median of the row's family among rows of the same kind, the global one where there is none."""
     out = np.empty(len(test.samples))
     for kind in (True, False):
@@ -619,7 +674,7 @@ def _family_medians(train: Rows, test: Rows) -> Array:
     return out
 
 
-def _nearest_neighbours(train: Rows, test: Rows) -> Array:
+def nearest_neighbours(train: Rows, test: Rows) -> Array:
     """Predict the value of the row nearest in composition and phase, then in 1/T, moved to T by its Ea or 0.45 eV."""
     columns = np.r_[
         np.arange(len(FEATURE_COLUMNS))[BLOCKS["fraction"]], np.arange(len(FEATURE_COLUMNS))[BLOCKS["phase"]]
@@ -638,7 +693,7 @@ def _nearest_neighbours(train: Rows, test: Rows) -> Array:
 FEATURE_COLUMNS = range(BLOCKS["phase"].stop)
 
 
-def _fold_of_each(rows: Rows, scored: NDArray[np.intp], folds: NDArray[np.intp]) -> NDArray[np.intp]:
+def fold_of_each(rows: Rows, scored: NDArray[np.intp], folds: NDArray[np.intp]) -> NDArray[np.intp]:
     """Return the fold of every row: rows that only teach are in none, unless their group is scored elsewhere."""
     by_group = {rows.samples[int(j)].group_id: int(fold) for j, fold in zip(scored, folds, strict=True)}
     return np.array([by_group.get(s.group_id, -1) for s in rows.samples])
@@ -674,7 +729,7 @@ def cross_validate(
     folds = np.empty((len(seeds), len(scored)), dtype=np.intp)
     for i, seed in enumerate(seeds):
         folds[i] = grouped_folds([rows.samples[int(j)].group_id for j in scored], N_FOLDS, seed)
-        fold = _fold_of_each(rows, scored, folds[i])
+        fold = fold_of_each(rows, scored, folds[i])
         for k in range(N_FOLDS):
             test_rows = np.flatnonzero((fold == k) & rows.is_scored)
             train, test = rows.take(fold != k), rows.take(test_rows)
@@ -684,8 +739,8 @@ def cross_validate(
                 predictions[name][i, at] = line_to_observation(found, test.coefficients)
             spreads[i, at] = np.sqrt(model.variance(test.features, test.coefficients))
             known = train.take(train.is_scored)
-            predictions["nearest neighbour"][i, at] = _nearest_neighbours(known, test)
-            predictions["family median"][i, at] = _family_medians(known, test)
+            predictions["nearest neighbour"][i, at] = nearest_neighbours(known, test)
+            predictions["family median"][i, at] = family_medians(known, test)
             for kind in (True, False):
                 mask = test.is_conductivity == kind
                 predictions["global median"][i, at[mask]] = np.median(known.targets[known.is_conductivity == kind])

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import onnxruntime
@@ -16,14 +17,13 @@ from threadpoolctl import threadpool_limits
 
 from nascreen import export, gaussian, training
 from nascreen.campaign import literature_process
+from nascreen.cards import CONDUCTIVITY_TEXT, STRENGTH_TEXT, calibration_svg, card_text, worse_than_lookup
 from nascreen.datasets import grouped_folds, model_folder
 from nascreen.errors import IntegrityError
 from nascreen.export import (
-    CONDUCTIVITY_TEXT,
-    STRENGTH_TEXT,
-    card_text,
     process_graph,
     promote,
+    sha256_of,
     strength_graph,
     trees_graph,
     write_model,
@@ -32,6 +32,7 @@ from nascreen.features import BLOCKS, feature_matrix
 from nascreen.gaussian import DECADES_PER_EV, REFERENCE_K, Array
 from nascreen.models import STRENGTH_FEATURES, Models, family_of_sample, load_card, load_models, models_in
 from nascreen.records import Sample
+from nascreen.shifts import Evidence, LearningPoint, ShiftRow
 from nascreen.training import (
     N_FOLDS,
     CrossValidation,
@@ -48,6 +49,12 @@ from nascreen.verdicts import reviewed_hash
 NEEDED = {"conductivity": ("process.onnx", "trees.onnx", "domain.npz"), "strength": ("law.onnx",)}
 TEXTS = {"conductivity": CONDUCTIVITY_TEXT, "strength": STRENGTH_TEXT}
 N_BASIS = 60
+EVIDENCE = Evidence(
+    [ShiftRow("without nasicon", "log10 σ", name, error, 9, 5) for name, error in
+     (("mean of three", 1.9), ("family median", 1.5), ("nearest neighbour", 5.6))],
+    [LearningPoint(quantity, n, 1.2 - 0.1 * np.log(n), 0.01) for quantity in ("log10 σ", "Ea / eV")
+     for n in (20, 40, 60, 80, 100)],
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,7 @@ def promoted(tmp_path_factory: pytest.TempPathFactory, small: None) -> Promoted:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(export, "fit_conductivity", keep)
-        promote(cv, rows, cross_validate_strength((0,)), folder)
+        promote(cv, rows, cross_validate_strength((0,)), folder, EVIDENCE)
     (model,) = fitted
     return Promoted(rows, cv, model, folder, models_in(folder))
 
@@ -296,11 +303,11 @@ def test_where_a_lookup_is_better_is_said() -> None:
             ("mean of three", "nearest neighbour", "family median", "global median"), errors, strict=True
         )
     ]
-    assert export._worse_than_lookup(scores) == [
+    assert worse_than_lookup(scores) == [
         "- log10 σ, halide: nearest neighbour 1.100 against 1.200",
         "- log10 σ, halide: global median 1.000 against 1.200",
     ]
-    assert export._worse_than_lookup(scores[4:]) == ["- Nowhere in this table."]
+    assert worse_than_lookup(scores[4:]) == ["- Nowhere in this table."]
 
 
 # ---------------------------------------------------------------- what is shipped
@@ -328,12 +335,15 @@ def test_the_shipped_conductivity_equals_a_model_rebuilt_from_its_hyperparameter
     card = shipped_cards["conductivity"]
     settings = dict(card["tree_settings"])
     mask = rows.is_conductivity
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "N_TREES", settings.pop("n_trees"))
-        patch.setattr(training, "N_FOREST_TREES", card["forest_settings"]["n_trees"])
-        brought = training._brought_to_25(process, scaler, rows)
-        trees = training._boosted(rows.features[mask], brought, settings, 0)
-        forest = training._forest(process, scaler, rows, training.borrowed_lines(), 0)
+    rows = replace(rows, targets=process.targets)
+    grown = training.TreeSettings(settings, settings.pop("n_trees"))
+    of_forest = dict(card["forest_settings"])
+    counts = np.ones(mask.sum())
+    brought = training.brought_to_25(process, scaler, rows)
+    trees = training.boosted(rows.features[mask], brought, counts, grown, 0)
+    lines = training.own_lines(process, scaler, rows)
+    grown = training.TreeSettings(of_forest, of_forest.pop("n_trees"))
+    forest = training.grown_forest(lines, counts, training.borrowed_lines(), grown, 0)
     assert card["n_borrowed_lines"] == len(training.borrowed_lines().groups)
     rebuilt = training.ConductivityModel(process, scaler, trees, trees, forest).lines(rows.features)["mean of three"]
     lines = load_models().conductivity.lines(rows.features)
@@ -400,6 +410,37 @@ def test_the_shipped_scores_were_earned_on_unseen_papers_and_beat_every_lookup_o
         for errors in overall.values():
             for lookup in ("nearest neighbour", "family median", "global median"):
                 assert errors[ours] < errors[lookup]
+
+
+def test_the_shipped_figure_of_calibration_is_drawn_from_the_card(shipped_cards: dict[str, dict[str, Any]]) -> None:
+    card = shipped_cards["conductivity"]
+    curve = dict(card["interval"]["curve"])
+    drawn = calibration_svg(curve.pop("promised"), curve)
+    path = model_folder() / "conductivity" / "calibration.svg"
+    assert path.read_text(encoding="utf-8") == drawn
+    assert sha256_of(path) == card["files"]["calibration.svg"]
+    assert "(calibration.svg)" in path.with_name("card.md").read_text(encoding="utf-8")
+    xml = ET.fromstring(drawn)
+    assert len(xml.findall(".//{*}circle")) == 2 * len(card["interval"]["curve"]["promised"])
+
+
+def test_the_shipped_intervals_hold_what_they_promise_on_folds_that_did_not_calibrate_them(
+    shipped_cards: dict[str, dict[str, Any]],
+) -> None:
+    for found in shipped_cards["conductivity"]["interval"]["coverage_of_unseen_folds"].values():
+        assert 0.87 <= found["rows"] <= 0.93
+        assert len(found["by_family"]) >= 5
+
+
+def test_the_shipped_card_says_what_bounds_the_model_and_what_more_papers_buy(
+    shipped_cards: dict[str, dict[str, Any]],
+) -> None:
+    text = (model_folder() / "conductivity" / "card.md").read_text(encoding="utf-8")
+    card = shipped_cards["conductivity"]
+    assert f"misses them by {card['reproducibility']['by_others']:.2f} decades" in " ".join(text.split())
+    assert "20 more papers like those known should buy" in text
+    assert {row["split"].partition(" ")[0] for row in card["shifts"]} == {"without", "learned"}
+    assert len({point["n_papers"] for point in card["learning_curve"]}) >= 5
 
 
 def test_a_model_with_another_feature_order_would_be_seen(promoted: Promoted) -> None:

@@ -187,14 +187,14 @@ def test_process_and_trees_see_what_a_bound_lets_expect_and_not_the_bound(
     sides = np.zeros(len(rows.samples), dtype=np.int8)
     sides[place] = side
     taught: list[Array] = []
-    brought = training._brought_to_25
+    brought = training.brought_to_25
 
     def spy(process: gaussian.ArrheniusProcess, scaler: Scaler, given: Rows) -> Array:
         taught.append(given.targets)
         np.testing.assert_array_equal(given.targets, process.targets)
         return brought(process, scaler, given)
 
-    monkeypatch.setattr(training, "_brought_to_25", spy)
+    monkeypatch.setattr(training, "brought_to_25", spy)
     value = rows.targets[place]
     for bound in (value - 5 * side, value + 5 * side):
         targets = np.where(sides != 0, bound, rows.targets)
@@ -359,20 +359,20 @@ TEST = observations(
 def test_the_family_median_is_that_of_the_family_else_of_all_rows_of_the_kind() -> None:
     hot = -2 + np.log10(573.15 / 298.15)
     expected = [(-4 + hot) / 2, -4.5, np.median([-4, hot, -3, -6]), 0.18, 0.16]
-    np.testing.assert_allclose(training._family_medians(TRAIN, TEST), expected, rtol=1e-9)
+    np.testing.assert_allclose(training.family_medians(TRAIN, TEST), expected, rtol=1e-9)
 
 
 def test_the_nearest_neighbour_is_nearest_in_composition_and_phase_and_moved_to_the_temperature() -> None:
     k_ln10 = 8.617333262e-5 * np.log(10)
     at_60 = -4 + 0.3 / k_ln10 * (1 / 298.15 - 1 / 333.15)
-    found = training._nearest_neighbours(TRAIN, TEST)
+    found = training.nearest_neighbours(TRAIN, TEST)
     np.testing.assert_allclose(found[[0, 1, 3, 4]], [at_60, -6, 0.2, 0.16], rtol=1e-6)
 
 
 def test_a_neighbour_without_an_energy_is_moved_by_the_usual_one() -> None:
     warm = observations([replace(TRAIN.samples[2], meas_temp_c=100.0)], TRAIN.samples[4:5], is_scored=True)
     known = TRAIN.take(np.array([2, 4]))  # its energy is a row of its own, and not what moves it
-    energy = training._nearest_neighbours(known, warm)[0] + 3
+    energy = training.nearest_neighbours(known, warm)[0] + 3
     gap = 1 / 298.15 - 1 / 373.15
     assert energy == pytest.approx(gaussian.MEAN_EA_EV * gap / (8.617333262e-5 * np.log(10)), rel=1e-6)
 
@@ -459,7 +459,7 @@ def test_borrowed_lines_move_the_forest_and_nothing_else(rows: Rows) -> None:
 def test_trees_learn_from_conductivities_brought_to_25_degrees_along_the_line(rows: Rows) -> None:
     scaler = Scaler.fit(rows.features)
     process = training.process_of(rows, scaler, gaussian.default_parameters())
-    brought = training._brought_to_25(process, scaler, rows)
+    brought = training.brought_to_25(process, scaler, rows)
     sigma = rows.take(rows.is_conductivity)
     energy = process.predict(scaler.inputs(sigma.features))[:, 1]
     kelvin = np.array([s.meas_temp_c or 0 for s in sigma.samples]) + 273.15

@@ -90,7 +90,7 @@ def fit_with_intervals(rows: Rows, *, seed: int, **options: Any) -> Conductivity
     """Fit the promoted model with boosted trees that take bounds by their likelihood."""
     model = fit_conductivity(rows, seed=seed, **options)
     mask = rows.is_conductivity
-    at_25 = training._brought_to_25(model.process, model.scaler, rows)  # noqa: SLF001
+    at_25 = training.brought_to_25(model.process, model.scaler, rows)
     return replace(model, trees=IntervalTrees(rows.features[mask], at_25, rows.sides[mask], seed))
 
 
@@ -184,7 +184,7 @@ def shared_folds(n_seeds: int, out: Path) -> Shared:
     scored = np.flatnonzero(rows.is_scored)
     groups = [rows.samples[int(j)].group_id for j in scored]
     folds = {
-        seed: training._fold_of_each(rows, scored, np.array(grouped_folds(groups, N_FOLDS, seed)))  # noqa: SLF001
+        seed: training.fold_of_each(rows, scored, np.array(grouped_folds(groups, N_FOLDS, seed)))
         for seed in range(n_seeds)
     }
     out.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,11 @@
 """Accuracy on papers left out: the promoted model, baselines and peers, on the same folds.
 
-    python experiments/accuracy/run.py [--seeds 3] [--out results]
+    python experiments/accuracy/run.py [--seeds 5] [--out results] [--promote]
 
-Hyperparameters are tuned inside each fold. Writes ``experiments/accuracy/results.csv`` and the table in the README, and
-logs to MLflow under ``--out``. Also says which form of the Arrhenius law the reported activation energies belong to.
+Hyperparameters are tuned inside each fold. Writes ``results.csv`` and ``predictions.csv`` (each row by models that had
+not seen its paper) beside this file and the table in the README, and logs to MLflow under ``--out``. ``--promote``
+replaces the models that predictions use, from the same folds. Also says which form of the Arrhenius law the reported
+activation energies belong to.
 """
 
 from __future__ import annotations
@@ -21,12 +23,14 @@ import numpy as np
 import xgboost
 from sklearn.ensemble import RandomForestRegressor
 
-from nascreen.datasets import load_table, sodium_conductivity_rows
+from nascreen.datasets import load_table, model_folder, sodium_conductivity_rows
+from nascreen.export import promote
 from nascreen.features import BLOCKS
 from nascreen.physics import activation_energy_ev
 from nascreen.tracking import log_scores, tracked_run
 from nascreen.training import (
     N_FOLDS,
+    PROMOTED,
     CrossValidation,
     ScoreRow,
     cross_validate,
@@ -117,19 +121,25 @@ def write_readme(table: str) -> None:
     path.write_text(f"{head}<!-- scores -->\n\n{table}\n\n<!-- /scores -->{tail}", encoding="utf-8")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path("results"))
-    options = parser.parse_args()
-    started = time.perf_counter()
-    print(arrhenius_forms())
-    with tracked_run("accuracy", {"n_seeds": options.seeds}, options.out) as mlflow:
-        cv = cross_validate(training_rows(), range(options.seeds), on_fold=lambda s, k: print(f"seed {s} fold {k}"))
-        peers = {name: peer(cv, blocks, make) for name, (blocks, make) in PEERS.items()}
-        cv = CrossValidation(cv.rows, cv.seeds, {**cv.predictions, **peers}, cv.spreads, cv.folds)
-        scores: list[ScoreRow] = [*score_table(cv), *cross_validate_strength(range(5))[0]]
-        log_scores(mlflow, scores)
+def write_predictions(cv: CrossValidation) -> None:
+    """Write each scored row beside what models that had not seen its paper say of it, mean over shuffles."""
+    names = ("sample_id", "group_id", "family", "formula", "meas_temp_c", "quantity", "reported", "predicted", "sd")
+    with (HERE / "predictions.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*names, "family_median", "nearest_neighbour"])
+        columns = [cv.predictions[name].mean(axis=0) for name in (PROMOTED, "family median", "nearest neighbour")]
+        for i, s in enumerate(cv.rows.samples):
+            is_sigma = bool(cv.rows.is_conductivity[i])
+            ours, *lookups = (f"{column[i]:.4f}" for column in columns)
+            temp_c = "" if s.meas_temp_c is None or not is_sigma else f"{s.meas_temp_c:g}"
+            writer.writerow([
+                s.sample_id, s.group_id, s.family, s.formula, temp_c, "log10 σT/298 K" if is_sigma else "Ea / eV",
+                f"{cv.rows.targets[i]:.4f}", ours, f"{cv.spreads[:, i].mean():.4f}", *lookups,
+            ])  # fmt: skip
+
+
+def publish(cv: CrossValidation, scores: Sequence[ScoreRow]) -> None:
+    """Write the scores, the predictions and the table in the README, and print the overall errors."""
     with (HERE / "results.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(asdict(scores[0])), lineterminator="\n")
         writer.writeheader()
@@ -137,12 +147,34 @@ def main() -> None:
             writer.writerow({**asdict(row), "error": f"{row.error:.4f}", "spread": f"{row.spread:.4f}"})
     with (HERE / "results.csv").open(encoding="utf-8") as file:
         write_readme(readme_table(csv.DictReader(file)))
+    write_predictions(cv)
     for row in scores:
         if row.subset == "all":
             print(
                 f"{row.quantity:20} {row.model:20} {row.error:.3f} ± {row.spread:.3f}  "
                 f"({row.n_rows} rows, {row.n_papers} papers)"
             )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=Path("results"))
+    parser.add_argument("--promote", action="store_true", help="replace the models that predictions use")
+    options = parser.parse_args()
+    started = time.perf_counter()
+    print(arrhenius_forms())
+    rows = training_rows()
+    with tracked_run("accuracy", {"n_seeds": options.seeds}, options.out) as mlflow:
+        cv = cross_validate(rows, range(options.seeds), on_fold=lambda s, k: print(f"seed {s} fold {k}"))
+        strength = cross_validate_strength(range(5))
+        if options.promote:
+            promote(cv, rows, strength, model_folder())
+        peers = {name: peer(cv, blocks, make) for name, (blocks, make) in PEERS.items()}
+        cv = CrossValidation(cv.rows, cv.seeds, {**cv.predictions, **peers}, cv.spreads, cv.folds)
+        scores: list[ScoreRow] = [*score_table(cv), *strength[0]]
+        log_scores(mlflow, scores)
+    publish(cv, scores)
     print(f"{time.perf_counter() - started:.0f} s; table in {HERE / 'results.csv'}")
 
 
