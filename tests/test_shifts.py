@@ -46,6 +46,10 @@ def rows() -> Rows:
 
 def test_a_family_left_out_and_the_papers_that_hold_it_teach_nothing() -> None:
     rows = training_rows()
+    samples = list(rows.samples)
+    glass = int(np.flatnonzero(~rows.is_scored)[-1])
+    samples[glass] = replace(samples[glass], family="thiophosphate")  # not scored, in a paper of its own
+    rows = replace(rows, samples=samples)
     families = np.array([s.family for s in rows.samples])
     groups = np.array(rows.groups)
     found = splits(rows)
