@@ -21,440 +21,45 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erfcx, log_ndtr, ndtr
+from scipy.special import log_ndtr, ndtr
 
-from nascreen.encoding import Encoded
+from nascreen.acquisition import log_expected_improvement, non_dominated, top_threshold, volume_points
+from nascreen.beliefs import Belief, Beliefs, Model, beliefs_of, model_of, pending_of
 from nascreen.errors import IntegrityError, RangeError, TableError, shown
-from nascreen.surrogate import GaussianProcess, Posterior, Rows, TargetScale, success_probability
+from nascreen.proposals import (
+    Acquisition,
+    Constraint,
+    Goal,
+    Mode,
+    Objective,
+    Outlook,
+    Problem,
+    Proposal,
+    Suggested,
+    check_problem,
+    forbid_all_but,
+)
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 
-Mode = Literal["max", "min", "target"]
-Goal = Literal["top", "best"]
-Acquisition = Literal["auto", "top_probability", "expected_improvement", "upper_bound", "thompson"]
-
 TOP_SHARE = 0.05
 UPPER_BOUND_WIDTH = 1.0
-MAX_BATCH = 1000
 CHUNK = 4096
 SHORTLIST = 1024
 """Candidates among which a batch is chosen: those of largest utility alone, which a batch can only lower."""
 
-N_VOLUME_POINTS = 512
 N_DRAWS = 1024
 N_SETTINGS = 12
 """Shared settings that are tried with a whole batch: those whose best candidates are worth most alone."""
 
 N_NEAREST = 3
 LOWEST_LOG = -700.0
-
-
-# ---------------------------------------------------------------- what is asked
-
-
-@dataclass(frozen=True, slots=True)
-class Objective:
-    """What a campaign wants of a property.
-
-    Attributes:
-        name: The property, one of `Problem.properties`.
-        mode: ``max``, ``min`` or ``target``.
-        target: The value wanted where the mode is ``target``.
-    """
-
-    name: str
-    mode: Mode = "max"
-    target: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Constraint:
-    """What a property must hold, such as a strength of at least 40 MPa.
-
-    Attributes:
-        name: The property, one of `Problem.properties`.
-        lower: Smallest value allowed; None for no limit.
-        upper: Largest value allowed; None for no limit.
-    """
-
-    name: str
-    lower: float | None = None
-    upper: float | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """A campaign as arrays.
-
-    Attributes:
-        inputs: The encoded table: the candidates, and whatever else was measured (forbidden, but learned from).
-        objectives: At least one.
-        properties: Names of the columns of `values`.
-        told: Row of the table of each result, shape (r,); a row told twice is a replicate.
-        values: What was measured, NaN where it was not (yet), shape (r, p).
-        variances: Known variance of each value, NaN or 0 where it is not known, shape (r, p); None for none.
-        failed: Which results are failures, shape (r,); None for none.
-        constraints: Conditions on properties.
-        pending: Rows that are being made.
-        forbidden: Rows that must not be proposed, shape (n,); None for none.
-        costs: Cost of each row, above 0, shape (n,); None where all cost the same.
-        prior_mean: Prediction of each property, in its unit, NaN where there is none, shape (n, p); None for none.
-        shared: Code of the setting that a whole batch must share, shape (n,), such as its furnace temperature.
-        distinct: Code of which a batch may hold one of each, shape (n,), such as its formula.
-    """
-
-    inputs: Encoded
-    objectives: tuple[Objective, ...]
-    properties: tuple[str, ...]
-    told: Index
-    values: Array
-    variances: Array | None = None
-    failed: Flags | None = None
-    constraints: tuple[Constraint, ...] = ()
-    pending: Index = field(default_factory=lambda: np.empty(0, dtype=np.intp))
-    forbidden: Flags | None = None
-    costs: Array | None = None
-    prior_mean: Array | None = None
-    shared: Index | None = None
-    distinct: Index | None = None
-
-    @property
-    def n_rows(self) -> int:
-        """Number of rows of the table."""
-        return len(self.inputs.values)
-
-    @property
-    def is_failed(self) -> Flags:
-        """Which results are failures."""
-        return np.zeros(len(self.told), dtype=bool) if self.failed is None else self.failed
-
-    @property
-    def is_open(self) -> Flags:
-        """Which rows may be proposed: not told, not failed, not pending, not forbidden."""
-        out = np.ones(self.n_rows, dtype=bool) if self.forbidden is None else ~self.forbidden
-        out[self.told] = False
-        out[self.pending] = False
-        return out
-
-
-@dataclass(frozen=True, slots=True)
-class Suggested:
-    """One row to measure next.
-
-    Attributes:
-        index: Row of the table.
-        mean: Predicted value of each property in its unit; the mean of what it may be.
-        sd: Standard deviation of each.
-        probability_of_improvement: Probability that it beats the best told, or that nothing told dominates it.
-        feasibility: Probability that it succeeds and holds every constraint.
-        exploration_share: Share of its expected gain that is owed to uncertainty, 0 to 1.
-        log_utility: What it was chosen for, given those before it.
-        nearest: Results nearest to it, as positions in `Problem.told`, nearest first.
-    """
-
-    index: int
-    mean: Mapping[str, float]
-    sd: Mapping[str, float]
-    probability_of_improvement: float
-    feasibility: float
-    exploration_share: float
-    log_utility: float
-    nearest: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """A batch of suggestions.
-
-    Attributes:
-        suggestions: In the order in which they were chosen; fewer than asked where the rows that may be proposed run
-            out, or the batch must share a setting.
-        acquisition: What they were chosen by.
-        setting: Code of the setting that the batch shares; None where none is asked for.
-        prior_weight: Learned weight of the prior mean of each property that has one.
-        rules: Every rule that each suggestion was checked against.
-    """
-
-    suggestions: tuple[Suggested, ...]
-    acquisition: str
-    setting: int | None
-    prior_weight: Mapping[str, float]
-    rules: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """What further measurements promise, for one objective.
-
-    Attributes:
-        best: Best value told, in the unit of the objective; NaN where nothing is told.
-        expected_gain: Expected gain of the next batch over it.
-        probability_of_gain: Probability that any row not yet told beats it by at least `gain`.
-        gain: The gain asked about.
-    """
-
-    best: float
-    expected_gain: float
-    probability_of_gain: float
-    gain: float
-
-
-# ---------------------------------------------------------------- refusals
-
-
-def check_problem(problem: Problem, n: int, seed: int) -> None:
-    """Refuse a problem that cannot be answered.
-
-    Raises:
-        RangeError: If a number or an index is out of range.
-        TableError: If the arrays do not fit each other, or a name is not a property.
-    """
-    if not 1 <= n <= MAX_BATCH:
-        raise RangeError(f"A batch holds 1 to {MAX_BATCH} experiments; got {n}.")
-    if seed < 0:
-        raise RangeError(f"The seed is {seed}; allowed is a whole number from 0.")
-    if not problem.objectives:
-        raise TableError("A campaign needs at least one objective; name a property to maximise or minimise.")
-    _check_names(problem)
-    _check_shapes(problem)
-    for what, rows in (("told", problem.told), ("pending", problem.pending)):
-        if len(rows) and not (rows.min() >= 0 and rows.max() < problem.n_rows):
-            raise RangeError(f"A {what} row is outside the table; allowed is 0 to {problem.n_rows - 1}.")
-    if problem.costs is not None and not (np.isfinite(problem.costs) & (problem.costs > 0)).all():
-        raise RangeError("A cost is not above 0; give every candidate a cost above 0, or none at all.")
-    if np.isinf(problem.values).any():
-        raise RangeError("A told value is infinite; leave out what was not measured.")
-
-
-def _check_names(problem: Problem) -> None:
-    for name in [*(o.name for o in problem.objectives), *(c.name for c in problem.constraints)]:
-        if name not in problem.properties:
-            allowed = ", ".join(map(shown, problem.properties))
-            raise TableError(f"There is no property {shown(name)}; choose one of {allowed}.")
-    for objective in problem.objectives:
-        if objective.mode not in get_args(Mode):
-            raise RangeError(f"The mode of {shown(objective.name)} is {shown(objective.mode)}; allowed is max, min or "
-                             "target.")  # fmt: skip
-        if (objective.mode == "target") != (objective.target is not None):
-            raise RangeError(f"The objective {shown(objective.name)} has a target if, and only if, its mode is target.")
-    for constraint in problem.constraints:
-        if constraint.lower is None and constraint.upper is None:
-            raise RangeError(f"The constraint on {shown(constraint.name)} has no limit; give a lower or an upper one.")
-
-
-def _check_shapes(problem: Problem) -> None:
-    r, n, p = len(problem.told), problem.n_rows, len(problem.properties)
-    wanted = (
-        ("values", problem.values, (r, p)), ("variances", problem.variances, (r, p)), ("failed", problem.failed, (r,)),
-        ("forbidden", problem.forbidden, (n,)), ("costs", problem.costs, (n,)),
-        ("prior_mean", problem.prior_mean, (n, p)), ("shared", problem.shared, (n,)),
-        ("distinct", problem.distinct, (n,)),
-    )  # fmt: skip
-    for name, array, shape in wanted:
-        if array is not None and array.shape != shape:
-            raise TableError(f"The array '{name}' has the shape {array.shape}; it must be {shape}.")
-
-
-# ---------------------------------------------------------------- acquisition functions
-
-
-def log_expected_improvement(mean: Array, sd: Array, best: float) -> Array:
-    """Return the logarithm of the expected improvement over ``best``, stable far below it.
-
-    S. Ament et al., Unexpected Improvements to Expected Improvement for Bayesian Optimization,
-    Adv. Neural Inf. Process. Syst. 36 (2023), arXiv:2310.20708, equation 9.
-
-    Args:
-        mean: Posterior means, shape (n,), higher is better.
-        sd: Posterior standard deviations above 0, shape (n,).
-        best: Value to beat.
-
-    >>> bool(np.isclose(np.exp(log_expected_improvement(np.zeros(1), np.ones(1), 0.0))[0], 0.3989423))
-    True
-    """
-    z = (np.asarray(mean) - best) / sd
-    log_density = -0.5 * z * z - 0.5 * np.log(2 * np.pi)
-    below = np.clip(z, -1e6, -1.0)
-    # 1 + z Φ(z)/φ(z) loses its digits far below; there it tends to 1/z².
-    ratio = 1 + below * np.sqrt(np.pi / 2) * erfcx(-below / np.sqrt(2))
-    far = log_density + np.where(below > -1e4, np.log(np.maximum(ratio, 1e-300)), -2 * np.log(-below))
-    near = np.log(np.maximum(np.exp(log_density) + z * ndtr(z), 1e-300))
-    return np.asarray(np.where(z > -1, near, far) + np.log(sd))
-
-
-def top_threshold(mean: Array, sd: Array, weights: Array, share: float) -> float:
-    """Return the value that the expected share of all rows exceeds.
-
-    Args:
-        mean: Posterior means, or told values, shape (n,), higher is better.
-        sd: Posterior standard deviations, shape (n,); about 0 for told values.
-        weights: How much each row counts, such as its probability of being feasible.
-        share: Share of the rows that shall lie above, 0 to 1.
-    """
-    low, high = float((mean - 8 * sd).min()), float((mean + 8 * sd).max())
-    wanted = share * float(weights.sum())
-    for _ in range(40):
-        middle = 0.5 * (low + high)
-        is_above = float(weights @ ndtr((mean - middle) / sd)) > wanted
-        low, high = (middle, high) if is_above else (low, middle)
-    return 0.5 * (low + high)
-
-
-def volume_points(front: Array, reference: Array, ideal: Array, n_points: int = N_VOLUME_POINTS) -> tuple[Array, float]:
-    """Return points of a box that no row of the front dominates, and the volume that each stands for.
-
-    The points are those of the additive recurrence of the generalised golden ratio (M. Roberts, 2018), so that the
-    same box gives the same points.
-
-    Args:
-        front: Rows that are told, shape (f, k), higher is better.
-        reference: Lower corner of the box, shape (k,).
-        ideal: Upper corner.
-        n_points: Points in the whole box.
-    """
-    k = len(reference)
-    ratio = 2.0
-    for _ in range(60):
-        ratio = (1 + ratio) ** (1 / (k + 1))
-    steps = ratio ** -np.arange(1, k + 1)
-    unit = (0.5 + np.arange(1, n_points + 1)[:, None] * steps) % 1
-    points = reference + unit * (ideal - reference)
-    is_free = ~np.any(np.all(front[None] >= points[:, None], axis=2), axis=1)
-    return points[is_free], float(np.prod(ideal - reference)) / n_points
-
-
-def non_dominated(rows: Array) -> Flags:
-    """Return which rows no other row dominates, shape (n,); higher is better in every column."""
-    at_least = np.all(rows[:, None] >= rows[None], axis=2)
-    above = np.any(rows[:, None] > rows[None], axis=2)
-    return np.asarray(~np.any(at_least & above, axis=0))
-
-
-# ---------------------------------------------------------------- what is believed
-
-
-@dataclass(frozen=True, eq=False)
-class _Model:
-    """One property as it is modelled, on a scale where higher is better unless a target is wanted.
-
-    Attributes:
-        name: The property.
-        sign: -1 where the property is minimised.
-        scale: From the signed property to the scale of the process.
-        process: What is told, and pending rows at their own mean.
-        prior: Prior mean of every row on that scale; None for none.
-    """
-
-    name: str
-    sign: float
-    scale: TargetScale
-    process: GaussianProcess
-    prior: Array | None
-
-    def posterior(self, inputs: Encoded, rows: Index) -> Posterior:
-        return self.process.posterior(inputs.values[rows], None if self.prior is None else self.prior[rows])
-
-    def scaled(self, value: float) -> float:
-        return float(self.scale.forward(np.array([self.sign * value]))[0]) if np.isfinite(value) else self.sign * value
-
-    def moments(self, mean: Array, sd: Array) -> tuple[Array, Array]:
-        average, spread = self.scale.moments(mean, sd)
-        return self.sign * average, spread
-
-    def with_pending(self, inputs: Encoded, rows: Index) -> _Model:
-        """Return the model as if some rows had been measured at their own mean."""
-        if not len(rows):
-            return self
-        prior = None if self.prior is None else self.prior[rows]
-        return replace(self, process=self.process.with_rows(inputs.values[rows], prior, np.zeros(len(rows))))
-
-
-def _model_of(problem: Problem, name: str) -> _Model:
-    """Fit the process of one property to the results that hold it."""
-    column = problem.properties.index(name)
-    sign = -1.0 if any(o.name == name and o.mode == "min" for o in problem.objectives) else 1.0
-    values = sign * problem.values[:, column]
-    is_told = ~np.isnan(values)
-    told, known = problem.told[is_told], values[is_told]
-    prior = _prior_of(problem, column, sign)
-    scale = TargetScale.of(known, prior)
-    noise = np.zeros(len(known))
-    if problem.variances is not None:
-        noise = np.nan_to_num(problem.variances[is_told, column]) * scale.slope(known) ** 2
-    prior = None if prior is None else scale.forward(prior)
-    inputs = problem.inputs
-    rows = Rows(inputs.values[told], inputs.groups, scale.forward(known), noise, None if prior is None else prior[told])
-    return _Model(name, sign, scale, GaussianProcess.fit(rows), prior)
-
-
-def _prior_of(problem: Problem, column: int, sign: float) -> Array | None:
-    """Return the signed prior mean of a property, its average where a row has none; None where no row has one."""
-    if problem.prior_mean is None or np.isnan(problem.prior_mean[:, column]).all():
-        return None
-    prior = sign * problem.prior_mean[:, column]
-    return np.asarray(np.where(np.isnan(prior), np.nanmean(prior), prior))
-
-
-def _pending_of(problem: Problem, name: str) -> Index:
-    """Return the rows whose value of a property is still to come."""
-    is_missing = np.isnan(problem.values[:, problem.properties.index(name)]) & ~problem.is_failed
-    known = problem.told[~is_missing & ~problem.is_failed]
-    return np.setdiff1d(np.r_[problem.pending, problem.told[is_missing]], known)
-
-
-@dataclass(frozen=True, eq=False)
-class _Beliefs:
-    """What is believed of some rows.
-
-    Attributes:
-        rows: Rows of the table, shape (m,).
-        mean: Mean of each property on its scale, shape (m,).
-        sd: Standard deviation of each.
-        success: Probability that each sample succeeds.
-    """
-
-    rows: Index
-    mean: Mapping[str, Array]
-    sd: Mapping[str, Array]
-    success: Array
-
-    def __getitem__(self, places: Index | Flags) -> _Beliefs:
-        return _Beliefs(
-            self.rows[places],
-            {name: values[places] for name, values in self.mean.items()},
-            {name: values[places] for name, values in self.sd.items()},
-            self.success[places],
-        )
-
-
-def _beliefs(problem: Problem, models: Mapping[str, _Model], rows: Index) -> _Beliefs:
-    parts = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
-    mean, sd = {}, {}
-    for name, model in models.items():
-        posteriors = [_mean_and_sd(model.posterior(problem.inputs, part)) for part in parts]
-        mean[name] = np.concatenate([m for m, _ in posteriors]) if parts else np.empty(0)
-        sd[name] = np.concatenate([s for _, s in posteriors]) if parts else np.empty(0)
-    success = [_success(problem, part) for part in parts]
-    return _Beliefs(rows, mean, sd, np.concatenate(success) if parts else np.empty(0))
-
-
-def _mean_and_sd(posterior: Posterior) -> tuple[Array, Array]:
-    return posterior.mean, posterior.sd
-
-
-def _success(problem: Problem, rows: Index) -> Array:
-    if not problem.is_failed.any():
-        return np.ones(len(rows))
-    is_known = problem.is_failed | ~np.isnan(problem.values).all(axis=1)
-    told = problem.inputs.values[problem.told[is_known]]
-    inputs = problem.inputs
-    return success_probability(told, inputs.groups, ~problem.is_failed[is_known], inputs.values[rows])
 
 
 # ---------------------------------------------------------------- what a row is worth
@@ -482,7 +87,7 @@ def _heavier_tail(log_probability: Array) -> Array:
     return np.asarray(np.where(log_probability < knee, knee - np.log1p(np.maximum(deep, 0)), log_probability))
 
 
-def _limits(model: _Model, constraint: Constraint) -> tuple[float, float]:
+def _limits(model: Model, constraint: Constraint) -> tuple[float, float]:
     lower = -np.inf if constraint.lower is None else constraint.lower
     upper = np.inf if constraint.upper is None else constraint.upper
     low, high = sorted((model.scaled(lower), model.scaled(upper)))
@@ -504,7 +109,7 @@ class _Merit:
     def of(self, values: Array) -> Array:
         return values if self.target is None else -np.abs(values - self.target)
 
-    def log_survival(self, beliefs: _Beliefs, threshold: float) -> Array:
+    def log_survival(self, beliefs: Beliefs, threshold: float) -> Array:
         """Return the logarithm of the probability of a merit above a threshold, shape (m,)."""
         mean, sd = beliefs.mean[self.name], beliefs.sd[self.name]
         if self.target is None:
@@ -512,7 +117,7 @@ class _Merit:
         reach = max(-threshold, 1e-6)
         return _log_between(mean, sd, self.target - reach, self.target + reach)
 
-    def log_excess(self, beliefs: _Beliefs, threshold: float) -> Array:
+    def log_excess(self, beliefs: Beliefs, threshold: float) -> Array:
         """Return the logarithm of the expected merit beyond a threshold, shape (m,)."""
         mean, sd = beliefs.mean[self.name], beliefs.sd[self.name]
         if self.target is None:
@@ -531,24 +136,24 @@ class _Worth:
         """Fit every model, and set the values to beat."""
         self.problem = problem
         names = dict.fromkeys([*(o.name for o in problem.objectives), *(c.name for c in problem.constraints)])
-        self.told = {name: _model_of(problem, name) for name in names}
+        self.told = {name: model_of(problem, name) for name in names}
         self.wanted = frozenset(o.name for o in problem.objectives)
         # That a constraint will be measured elsewhere makes it no likelier to hold here.
         self.models = {
-            name: model.with_pending(problem.inputs, _pending_of(problem, name)) if name in self.wanted else model
+            name: replace(model, pending=pending_of(problem, name)) if name in self.wanted else model
             for name, model in self.told.items()
         }
         self.merits = [
             _Merit(o.name, None if o.target is None else self.told[o.name].scaled(o.target)) for o in problem.objectives
         ]
         self.acquisition = acquisition
-        self.candidates = _beliefs(problem, self.models, np.flatnonzero(problem.is_open))
+        self.candidates = beliefs_of(problem, self.models, np.flatnonzero(problem.is_open))
         columns = [problem.properties.index(o.name) for o in problem.objectives]
         is_measured = ~np.isnan(problem.values[:, columns]).all(axis=1) & ~problem.is_failed
-        self.measured = _beliefs(problem, self.told, np.unique(problem.told[is_measured]))
+        self.measured = beliefs_of(problem, self.told, np.unique(problem.told[is_measured]))
         self._set_thresholds()
 
-    def log_feasibility(self, beliefs: _Beliefs) -> Array:
+    def log_feasibility(self, beliefs: Beliefs) -> Array:
         """Return the logarithm of the probability that a sample succeeds and holds every constraint, shape (m,)."""
         total = np.log(np.maximum(beliefs.success, 1e-12))
         for constraint in self.problem.constraints:
@@ -583,14 +188,14 @@ class _Worth:
         weights = np.exp(np.r_[self.log_feasibility(candidates), self.log_feasibility(self.measured)])
         return top_threshold(mean, sd, weights, TOP_SHARE)
 
-    def log_utility(self, beliefs: _Beliefs) -> Array:
+    def log_utility(self, beliefs: Beliefs) -> Array:
         """Return the logarithm of the expected use of each row per cost, shape (m,)."""
         total = self._log_gain(beliefs) + self.log_feasibility(beliefs)
         if self.problem.costs is not None:
             total = total - np.log(self.problem.costs[beliefs.rows])
         return np.asarray(np.maximum(total, LOWEST_LOG * 1e3))
 
-    def _log_gain(self, beliefs: _Beliefs) -> Array:
+    def _log_gain(self, beliefs: Beliefs) -> Array:
         if len(self.merits) > 1:
             return self._log_volume_gain(beliefs)
         merit = self.merits[0]
@@ -600,7 +205,7 @@ class _Worth:
             return merit.log_excess(beliefs, self.best)
         return _heavier_tail(merit.log_survival(beliefs, self.threshold))
 
-    def _log_volume_gain(self, beliefs: _Beliefs) -> Array:
+    def _log_volume_gain(self, beliefs: Beliefs) -> Array:
         total = np.zeros(len(beliefs.rows))
         for start in range(0, len(total), CHUNK):
             part = slice(start, start + CHUNK)
@@ -630,7 +235,7 @@ class _Worth:
         if len(self.merits) > 1:
             self._set_points()
 
-    def believe_measured(self, beliefs: _Beliefs, place: int) -> None:
+    def believe_measured(self, beliefs: Beliefs, place: int) -> None:
         """Count a chosen row as measured at its own mean, where the gain of the next one depends on it."""
         reached = np.array([float(m.of(beliefs.mean[m.name][place : place + 1])[0]) for m in self.merits])
         if len(self.merits) > 1:
@@ -639,7 +244,7 @@ class _Worth:
         elif self.best is not None:
             self.best = max(self.best, float(reached[0]))
 
-    def exploration_share(self, beliefs: _Beliefs) -> Array:
+    def exploration_share(self, beliefs: Beliefs) -> Array:
         """Return the share of the expected gain that is owed to uncertainty, shape (m,)."""
         certain = replace(beliefs, sd={name: np.full_like(sd, 1e-9) for name, sd in beliefs.sd.items()})
         if len(self.merits) > 1:
@@ -661,8 +266,8 @@ class _Batch:
     """A batch in the making over a shortlist: every choice narrows what is believed of the others."""
 
     worth: _Worth
-    beliefs: _Beliefs
-    posteriors: dict[str, Posterior]
+    beliefs: Beliefs
+    posteriors: dict[str, Belief]
     is_free: Flags
     chosen: list[int] = field(default_factory=list)
     utilities: list[float] = field(default_factory=list)
@@ -671,13 +276,13 @@ class _Batch:
     def over(cls, worth: _Worth, places: Index) -> _Batch:
         beliefs = worth.candidates[places]
         inputs = worth.problem.inputs
-        posteriors = {name: model.posterior(inputs, beliefs.rows) for name, model in worth.models.items()}
+        posteriors = {name: model.belief(inputs, beliefs.rows) for name, model in worth.models.items()}
         return cls(worth, beliefs, posteriors, np.ones(len(places), dtype=bool))
 
-    def current(self) -> _Beliefs:
+    def current(self) -> Beliefs:
         return replace(self.beliefs, sd={name: p.sd for name, p in self.posteriors.items()})
 
-    def fill(self, n: int, value: Callable[[_Beliefs], Array]) -> None:
+    def fill(self, n: int, value: Callable[[Beliefs], Array]) -> None:
         """Choose up to n rows, each the best of those that are left."""
         while len(self.chosen) < n and self.is_free.any():
             utility = np.where(self.is_free, value(self.current()), -np.inf)
@@ -693,7 +298,7 @@ class _Batch:
             self.is_free &= codes != codes[place]
         self.worth.believe_measured(self.beliefs, place)
         for name in self.worth.wanted:
-            self.posteriors[name] = self.posteriors[name].learn(place)
+            self.posteriors[name] = self.posteriors[name].learn(np.array([place]))
 
 
 def _shortlist(utility: Array, size: int) -> Index:
@@ -718,10 +323,8 @@ def _choose(worth: _Worth, n: int, places: Index, rng: np.random.Generator) -> _
 
 def _one_draw(worth: _Worth, batch: _Batch, rng: np.random.Generator) -> Array:
     """Return one joint draw of the merit of the shortlist, of several by random weights."""
-    every = np.arange(len(batch.beliefs.rows))
-    draws = np.stack(
-        [m.of(batch.posteriors[m.name].draws(every, rng.standard_normal((1, len(every))))[0]) for m in worth.merits]
-    )
+    n = len(batch.beliefs.rows)
+    draws = np.stack([m.of(batch.posteriors[m.name].draws(rng.standard_normal((1, n)))[0]) for m in worth.merits])
     weights = rng.dirichlet(np.ones(len(draws)))[:, None]
     return np.asarray(draws[0] if len(draws) == 1 else (weights * draws).min(axis=0) + 0.05 * (weights * draws).sum(0))
 
@@ -788,7 +391,7 @@ def propose(
     else:
         batch, setting = _best_setting(worth, problem.shared, n, rng)
     worth.restore(start)
-    weights = {name: model.process.prior_weight[0] for name, model in worth.told.items() if model.prior is not None}
+    weights = {name: model.prior_weight for name, model in worth.told.items() if model.prior is not None}
     return _checked(problem, Proposal(_described(worth, batch, rng), worth.acquisition, setting, weights, ()))
 
 
@@ -804,7 +407,7 @@ def _acquisition(problem: Problem, goal: Goal, acquisition: Acquisition) -> str:
 
 def _described(worth: _Worth, batch: _Batch, rng: np.random.Generator) -> tuple[Suggested, ...]:
     """Return the chosen rows with what is believed of them from what is told alone."""
-    beliefs = _beliefs(worth.problem, worth.told, batch.beliefs.rows[batch.chosen])
+    beliefs = beliefs_of(worth.problem, worth.told, batch.beliefs.rows[batch.chosen])
     moments = {name: model.moments(beliefs.mean[name], beliefs.sd[name]) for name, model in worth.told.items()}
     improves = _improvement_probability(worth, beliefs, rng)
     feasible = np.exp(worth.log_feasibility(beliefs))
@@ -825,7 +428,7 @@ def _places(sorted_rows: Index, rows: Index) -> Index:
     return np.asarray(np.searchsorted(sorted_rows, rows))
 
 
-def _improvement_probability(worth: _Worth, beliefs: _Beliefs, rng: np.random.Generator) -> Array:
+def _improvement_probability(worth: _Worth, beliefs: Beliefs, rng: np.random.Generator) -> Array:
     if not len(worth.front):
         return np.ones(len(beliefs.rows))
     if len(worth.merits) == 1:
@@ -919,28 +522,6 @@ def _checked(problem: Problem, proposal: Proposal) -> Proposal:
     return replace(proposal, rules=tuple(rules))
 
 
-def forbid_all_but(table: Mapping[str, Sequence[object]], fixed: Mapping[str, object]) -> Flags:
-    """Return which rows of a table have another value than one that is fixed, to be forbidden, shape (n,).
-
-    Args:
-        table: Cells by column.
-        fixed: Value that a column must have.
-
-    Raises:
-        TableError: If there is no such column, or no row has these values.
-    """
-    n = len(next(iter(table.values()), ()))
-    out = np.zeros(n, dtype=bool)
-    for name, value in fixed.items():
-        if name not in table:
-            raise TableError(f"There is no column {shown(name)}; the table has {', '.join(map(shown, table))}.")
-        out |= np.array([cell != value for cell in table[name]], dtype=bool)
-    if out.all():
-        wanted = ", ".join(f"{name} = {value}" for name, value in fixed.items())
-        raise TableError(f"No candidate has {shown(wanted)}; fix values that a candidate has.")
-    return out
-
-
 # ---------------------------------------------------------------- what may still come
 
 
@@ -967,7 +548,7 @@ def outlook(problem: Problem, n: int = 1, *, gain: float = 0.0, goal: Goal = "be
     if not 0 <= gain < np.inf:
         raise RangeError(f"The gain is {gain}; allowed is a number from 0.")
     objective = problem.objectives[0]
-    if np.isnan(problem.values[:, problem.properties.index(objective.name)]).all():
+    if np.isnan(problem.values[~problem.is_failed, problem.properties.index(objective.name)]).all():
         raise TableError(f"Nothing is told of {shown(objective.name)}; tell at least one result first.")
     rng = np.random.default_rng(seed)
     worth = _Worth(problem, _acquisition(problem, goal, "auto"))
@@ -995,7 +576,7 @@ def _merits_of(values: Array, objective: Objective) -> Array:
     return -values if objective.mode == "min" else values
 
 
-def _best_merit(model: _Model, merit: _Merit, best: float) -> float:
+def _best_merit(model: Model, merit: _Merit, best: float) -> float:
     return float(merit.of(np.array([model.scaled(best)]))[0])
 
 
@@ -1006,7 +587,7 @@ def _best_value(worth: _Worth, objective: Objective) -> float:
     is_told = ~np.isnan(values) & ~problem.is_failed
     rows, codes = np.unique(problem.told[is_told], return_inverse=True)
     means = np.bincount(codes, values[is_told]) / np.bincount(codes)
-    feasible = worth.log_feasibility(_beliefs(problem, worth.told, rows)) > np.log(0.5)
+    feasible = worth.log_feasibility(beliefs_of(problem, worth.told, rows)) > np.log(0.5)
     usable = means[feasible] if feasible.any() else means
     return float(usable[int(np.argmax(_merits_of(usable, objective)))])
 
@@ -1014,9 +595,9 @@ def _best_value(worth: _Worth, objective: Objective) -> float:
 def _drawn_gains(worth: _Worth, rows: Index, objective: Objective, best: float, rng: np.random.Generator) -> Array:
     """Return joint draws of the gain of each row over the best told, shape (n_draws, n_rows)."""
     model = worth.told[objective.name]
-    posterior = model.posterior(worth.problem.inputs, rows)
+    belief = model.belief(worth.problem.inputs, rows)
     normal = rng.standard_normal((N_DRAWS, len(rows)))
-    values = model.sign * model.scale.inverse(posterior.draws(np.arange(len(rows)), normal))
+    values = model.sign * model.scale.inverse(belief.draws(normal))
     gains = _merits_of(values, objective) - float(_merits_of(np.array([best]), objective)[0])
     feasible = np.exp(worth.log_feasibility(worth.candidates[_places(worth.candidates.rows, rows)]))
     return np.asarray(np.maximum(gains, 0) * (rng.random(gains.shape) < feasible))
