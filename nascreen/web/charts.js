@@ -79,6 +79,27 @@ export function lines(text, width = 46) {
   return rows.map((row) => label(row.length > 80 ? `${row.slice(0, 79)}…` : row)).join("<br>");
 }
 
+/**
+ * Return a logarithmic axis for values: a tick a decade, or 1, 2, 5 where they span less than two.
+ * @param show writes a tick.
+ */
+export function logAxis(log, values, show) {
+  const positive = values.filter((v) => v > 0);
+  const [low, high] = [Math.log10(Math.min(...positive)), Math.log10(Math.max(...positive))];
+  const span = high - low;
+  if (span >= 2) return { ...log, dtick: span > 7 ? 2 : 1 };
+  const pad = Math.max(0.06, 0.08 * span);
+  let range = [low - pad, high + pad];
+  const within = () => {
+    const ticks = [];
+    for (let k = Math.floor(range[0]); k <= Math.ceil(range[1]); k += 1) ticks.push(...[1, 2, 5].map((m) => m * 10 ** k));
+    return ticks.filter((v) => Math.log10(v) >= range[0] - 1e-9 && Math.log10(v) <= range[1] + 1e-9);
+  };
+  if (within().length < 2) range = [Math.floor(low), Math.max(Math.ceil(high), Math.floor(low) + 1)];
+  const ticks = within();
+  return { ...log, range, tickvals: ticks, ticktext: ticks.map(show), tickfont: { size: 12 } };
+}
+
 /** A plot with its name in words, a picture to save, and its numbers as a table. */
 export class Chart {
   /**
@@ -111,6 +132,7 @@ export class Chart {
    */
   show(draw, words, makeTable) {
     this.draw = draw;
+    this.toggle(true);
     this.makeTable = makeTable;
     this.area.setAttribute("aria-label", words);
     this.fillTable();
@@ -122,9 +144,16 @@ export class Chart {
     this.draw = null;
     if (globalThis.Plotly && this.area.classList.contains("js-plotly-plot")) globalThis.Plotly.purge(this.area);
     this.area.classList.remove("js-plotly-plot");
+    this.area.style.height = "auto";
+    this.toggle(false);
     fill(this.area, h("p", { class: "empty" }, text));
     this.area.setAttribute("aria-label", text);
     fill(this.table);
+  }
+
+  toggle(isShown) {
+    this.save.hidden = !isShown;
+    this.numbers.hidden = !isShown;
   }
 
   fillTable() {

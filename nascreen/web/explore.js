@@ -1,7 +1,7 @@
 // Explore: the measured data as linked plots. A box drawn in one plot marks the same samples in all of them.
 
 import { get } from "./api.js";
-import { Chart, SYMBOLS, label, lines, table } from "./charts.js";
+import { Chart, SYMBOLS, label, lines, logAxis, table } from "./charts.js";
 import { announce, debounced, failure, fill, h, latest, waiting } from "./dom.js";
 import { ChoiceField, ListField, PHASES, TextField } from "./fields.js";
 import { conductivity, counted, familyWord, fixed, formula, num, phaseWord, prose } from "./format.js";
@@ -251,7 +251,7 @@ function mark(style) {
 
 function figure(c, { axis, log }, plot, points, chosen, styles, drag) {
   const names = [...styles.keys()].filter((name) => points.some((p) => p.family === name));
-  const side = (spec) => ({ ...(spec.isLog ? { ...log, dtick: 2 } : axis), title: { ...axis.title, text: spec.title } });
+  const side = (spec) => ({ ...(spec.isLog ? logAxis(log, points.map(spec.of), spec.show) : axis), title: { ...axis.title, text: spec.title } });
   const data = names.map((name) => {
     const rows = points.filter((p) => p.family === name);
     const { colour, symbol } = styles.get(name);

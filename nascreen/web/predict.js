@@ -1,7 +1,7 @@
 // Predict: a formula and its processing; what is expected of it, how sure that is, and why.
 
 import { post } from "./api.js";
-import { Chart, SYMBOLS, label, lines, table } from "./charts.js";
+import { Chart, SYMBOLS, label, lines, logAxis, table } from "./charts.js";
 import { announce, debounced, failure, fill, h, latest, notice, waiting } from "./dom.js";
 import { ChoiceField, KINDS, ListField, NUMBERS, NumberField, PHASES, ROLES, SAMPLE_NAMES, TEXTS, TextField, sampleOf } from "./fields.js";
 import { conductivity, familyWord, fixed, formula, num, percent, phaseWord, prose, readNumber, sci, signed, words } from "./format.js";
@@ -441,7 +441,7 @@ function arrhenius(c, { axis, log }, width, points, measured, kinds, temp) {
       xaxis: { ...axis, range, title: { ...axis.title, text: "1000 / T (K⁻¹)" } },
       xaxis2: { ...axis, range, matches: "x", overlaying: "x", side: "top", tickvals: marks.map(x), ticktext: marks.map((t) => String(t).replace("-", "−")),
         showgrid: false, title: { ...axis.title, text: "T (°C)", standoff: 4 } },
-      yaxis: { ...log, dtick: 1, title: { ...axis.title, text: "σ (S/cm)" } },
+      yaxis: { ...logAxis(log, [...points.flatMap((p) => [p.conductivity_lo, p.conductivity_hi]), ...measured.map((m) => m.conductivity_s_cm)], sci), title: { ...axis.title, text: "σ (S/cm)" } },
     },
   };
 }
