@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -41,6 +41,9 @@ MAX_ASSIGNMENTS = 20_000
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+"
 _TOKEN = re.compile(rf"([A-Z][a-z]?)({_NUMBER})?|([(\[])|([)\]])({_NUMBER})?")
 _CLOSES = {"(": ")", "[": "]"}
+_ONE, _ZERO = Fraction(1), Fraction(0)
+# Floats are trusted well inside the limits only; what is near one of them is judged exactly.
+_LOW, _HIGH = 1e-7, 999.0
 _FOUR_DIGITS = re.compile(r"[1-9][0-9]{2}\.[0-9]|[1-9][0-9]\.[0-9]{2}|[1-9]\.[0-9]{3}|0\.0*[1-9][0-9]{3}")
 
 
@@ -78,17 +81,31 @@ class Composition:
 
 def _read_amount(text: str | None, formula: str) -> tuple[Fraction, Fraction]:
     if not text:
-        return Fraction(1), Fraction(0)
+        return _ONE, _ZERO
     if len(text) > 20:
         raise FormulaError(f"The formula {shown(formula)} has an amount of {len(text)} digits; at most 20 are read.")
-    amount = Fraction(text if text[0] != "." else "0" + text)
-    if not MIN_AMOUNT <= amount <= MAX_AMOUNT:
+    amount, slack = _amount_and_slack(text)
+    if not _is_within(amount):
         raise FormulaError(
             f"The formula {shown(formula)} has the amount {shown(text)}; "
             f"amounts must be 0.000000001 to {MAX_AMOUNT}. Leave an absent element out."
         )
-    n_decimals = len(text.partition(".")[2].rstrip("0"))
-    return amount, Fraction(1, 2 * 10**n_decimals) if n_decimals >= 2 else Fraction(0)
+    return amount, slack
+
+
+@lru_cache(maxsize=20_000)
+def _amount_and_slack(text: str) -> tuple[Fraction, Fraction]:
+    """Read a plain decimal exactly, with half a unit in its last digit where it has two decimals or more."""
+    whole, _, decimals = text.partition(".")
+    decimals = decimals.rstrip("0")
+    unit = 10 ** len(decimals)
+    amount = Fraction(int(whole + decimals), unit) if decimals else Fraction(int(whole or "0"))
+    return amount, Fraction(1, 2 * unit) if len(decimals) >= 2 else _ZERO
+
+
+def _is_within(amount: Fraction) -> bool:
+    """Return whether an amount is one that formulas may have; floats judge what is well inside."""
+    return _LOW < float(amount) < _HIGH or MIN_AMOUNT <= amount <= MAX_AMOUNT
 
 
 def _check_text(text: object) -> str:
@@ -167,9 +184,9 @@ def _merged(formula: str, parts: Iterable[tuple[str, Fraction, Fraction]]) -> Co
     amounts: dict[str, Fraction] = {}
     slacks: dict[str, Fraction] = {}
     for symbol, amount, slack in parts:
-        amounts[symbol] = amounts.get(symbol, Fraction(0)) + amount
-        slacks[symbol] = slacks.get(symbol, Fraction(0)) + slack
-    if max(amounts.values()) > MAX_AMOUNT or min(amounts.values()) < MIN_AMOUNT:
+        amounts[symbol] = amounts[symbol] + amount if symbol in amounts else amount
+        slacks[symbol] = slacks[symbol] + slack if symbol in slacks else slack
+    if not all(map(_is_within, amounts.values())):
         raise FormulaError(
             f"The formula {shown(formula)} multiplies out to an amount outside 0.000000001 to {MAX_AMOUNT} atoms; "
             "scale the formula or leave an absent element out."
@@ -178,9 +195,13 @@ def _merged(formula: str, parts: Iterable[tuple[str, Fraction, Fraction]]) -> Co
         is_percent = abs(sum(amounts.values(), Fraction(0)) - 100) <= Fraction(1, 10)
         for symbol, amount in amounts.items():
             if is_percent or amount.denominator != 1:
-                rounding = Fraction(1, 2) * Fraction(10) ** (math.floor(math.log10(amount)) - 3)
-                slacks[symbol] = max(slacks[symbol], rounding)
+                slacks[symbol] = max(slacks[symbol], _half_of_fourth_digit(math.floor(math.log10(amount))))
     return Composition(formula, amounts, slacks)
+
+
+@lru_cache(maxsize=64)
+def _half_of_fourth_digit(magnitude: int) -> Fraction:
+    return Fraction(1, 2) * Fraction(10) ** (magnitude - 3)
 
 
 class AmountArrays(NamedTuple):
@@ -198,8 +219,6 @@ class AmountArrays(NamedTuple):
 _FLAT = re.compile(rf"([A-Z][a-z]?)({_NUMBER})?")
 _PIECE = re.compile(rf"([A-Z][a-z]?|[()\[\]])({_NUMBER})?")
 _OPENS = {")": "(", "]": "["}
-# Floats are trusted well inside the limits only; what is near one of them is judged exactly.
-_LOW, _HIGH = 1e-7, 999.0
 
 
 def parse_many(formulas: Sequence[str]) -> AmountArrays:

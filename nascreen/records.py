@@ -240,6 +240,8 @@ class Sample:
 
 
 FIELD_NAMES: tuple[str, ...] = tuple(field.name for field in fields(Sample))
+_DEFAULTS: tuple[tuple[Column, object], ...] = tuple((COLUMN_BY_NAME[f.name], f.default) for f in fields(Sample))
+"""What is not stated, by column; it needs no check."""
 
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _MAX_DIGITS = 40
@@ -383,8 +385,10 @@ def check_sample(sample: Sample) -> None:
         RangeError: If a value is of the wrong kind or out of bounds, or density and porosity contradict
             each other.
     """
-    for name in FIELD_NAMES:
-        _check_value(COLUMN_BY_NAME[name], getattr(sample, name))
+    for column, default in _DEFAULTS:
+        value = getattr(sample, column.name)
+        if value is not default:
+            _check_value(column, value)
     _check_filling(sample.rel_density_pct, sample.porosity_pct)
 
 

@@ -160,7 +160,6 @@ def test_samples_that_wait_are_predicted_together_and_a_bad_one_spoils_none() ->
             return list(await asyncio.gather(*asked, return_exceptions=True))
         finally:
             serving.predicted_or_error = original
-            batcher.close()
 
     found = asyncio.run(run())
     assert isinstance(found[7], FormulaError)
@@ -173,9 +172,7 @@ def test_more_than_may_wait_is_put_off() -> None:
     async def run() -> list[object]:
         batcher = Batcher(ModelHolder())
         asked = [batcher.predict(SAMPLE) for _ in range(serving.MOST_WAITING + 5)]
-        found = list(await asyncio.gather(*asked, return_exceptions=True))
-        batcher.close()
-        return found
+        return list(await asyncio.gather(*asked, return_exceptions=True))
 
     found = asyncio.run(run())
     assert sum(isinstance(one, BusyError) for one in found) == 5
