@@ -118,7 +118,7 @@ class _Known:
     def take_in(self, rows: Sequence[Row[Any]]) -> None:
         """Add further events, in order."""
         changed = drafts_from(rows, self.drafts)
-        self.finished.update((number, self.drafts[number].finished()) for number in changed)
+        self.finished.update((number, self.drafts[number].finished()) for number in sorted(changed))
         for row in rows:
             self.last = row.id, row.time
             if row.kind == "noted" and row.suggestion_id is None:

@@ -400,6 +400,15 @@ def test_patient_who_loses_a_candidate_meanwhile_chooses_again_from_the_new_stat
     assert calls[0] < calls[1]
 
 
+def test_stable_suggestions_stand_in_the_order_of_asking_however_they_were_read(url: str) -> None:
+    opened = _new(url, 100)
+    for batch in range(20):  # one more each time, so that batches begin anywhere
+        _ask(opened, f"k{batch}", 1 + batch % 4)
+        assert [s.id for s in opened.state("c").suggestions] == sorted(s.id for s in opened.state("c").suggestions)
+    ids = [s.id for s in opened.state("c").suggestions]
+    assert [s.id for s in open_store(url).state("c").suggestions] == ids
+
+
 def test_patient_a_ranked_choice_falls_back_without_choosing_again(url: str) -> None:
     opened = _new(url)
     calls: list[int] = []
