@@ -49,8 +49,6 @@ Formula = Annotated[
     Field(
         description="Formula of the ion conductor, such as Na3Zr2Si2PO12.",
         examples=["Na3Zr2Si2PO12"],
-        # Only told: the parser of formulas says better what is wrong than a pattern can.
-        json_schema_extra={"pattern": r"^\s*[A-Za-z0-9.()\[\]]+\s*$"},
     ),
 ]
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
