@@ -17,7 +17,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from nascreen import __version__, page, routes_predict
+from nascreen import __version__, page, routes_campaign, routes_predict
 from nascreen.datasets import user_folder
 from nascreen.errors import NascreenError
 from nascreen.gatekeeper import Gatekeeper, Meters, Rules, scope_of
@@ -99,7 +99,7 @@ def make_api(parts: Parts | None, look_seconds: float = LOOK_SECONDS) -> FastAPI
     return app
 
 
-ROUTERS = (routes_predict, page)
+ROUTERS = (routes_predict, routes_campaign, page)
 
 
 async def _watch(parts: Parts, seconds: float) -> None:

@@ -26,7 +26,8 @@ ORDER = (
     "tabular", "spaces", "lattices", "listed", "array_features", "screening", "explain", "stream", "filters", "queries",
     "plots", "campaign", "pools", "optuna_engine", "goals", "optuna_export", "outcomes", "campaigns", "campaign_files",
     "campaign_figures", "wording", "figures", "data_figures", "report", "pipeline", "quality_report", "access", "wire",
-    "problems", "serving", "gatekeeper", "answers", "routes", "routes_predict", "service", "cli_serve", "cli_lab",
+    "wire_campaign", "problems", "serving", "gatekeeper", "answers", "routes", "routes_predict", "campaign_answers",
+    "routes_campaign", "service", "cli_serve", "cli_lab",
     "cli_campaign", "cli_data", "cli_screen", "cli_explain", "cli",
 )  # fmt: skip
 EXCEPTED = "mlflow_model"
