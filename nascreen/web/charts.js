@@ -79,8 +79,10 @@ export function lines(text, width = 46) {
   return rows.map((row) => label(row.length > 80 ? `${row.slice(0, 79)}…` : row)).join("<br>");
 }
 
+const TICKS = [[1, 2, 5], [1, 1.5, 2, 3, 4, 5, 6, 8], Array.from({ length: 90 }, (_, i) => (i + 10) / 10)];
+
 /**
- * Return a logarithmic axis for values: a tick a decade, or 1, 2, 5 where they span less than two.
+ * Return a logarithmic axis for values: a tick a decade, or finer ones where they span less than two.
  * @param show writes a tick.
  */
 export function logAxis(log, values, show) {
@@ -89,14 +91,13 @@ export function logAxis(log, values, show) {
   const span = high - low;
   if (span >= 2) return { ...log, dtick: span > 7 ? 2 : 1 };
   const pad = Math.max(0.06, 0.08 * span);
-  let range = [low - pad, high + pad];
-  const within = () => {
-    const ticks = [];
-    for (let k = Math.floor(range[0]); k <= Math.ceil(range[1]); k += 1) ticks.push(...[1, 2, 5].map((m) => m * 10 ** k));
-    return ticks.filter((v) => Math.log10(v) >= range[0] - 1e-9 && Math.log10(v) <= range[1] + 1e-9);
+  const range = [low - pad, high + pad];
+  const within = (mantissas) => {
+    const found = [];
+    for (let k = Math.floor(range[0]); k <= Math.ceil(range[1]); k += 1) found.push(...mantissas.map((m) => Number(`${m}e${k}`)));
+    return found.filter((v) => Math.log10(v) >= range[0] && Math.log10(v) <= range[1]);
   };
-  if (within().length < 2) range = [Math.floor(low), Math.max(Math.ceil(high), Math.floor(low) + 1)];
-  const ticks = within();
+  const ticks = TICKS.map(within).find((found) => found.length > 2) || within(TICKS[TICKS.length - 1]);
   return { ...log, range, tickvals: ticks, ticktext: ticks.map(show), tickfont: { size: 12 } };
 }
 
@@ -209,5 +210,5 @@ export function table(columns, rows, caption = "", kind = null) {
     caption ? h("caption", {}, caption) : null,
     h("thead", role("rowgroup"), h("tr", role("row"), columns.map((c) => h("th", { scope: "col", class: c.kind, ...role("columnheader") }, c.head)))),
     h("tbody", role("rowgroup"), rows.map((row) => h("tr", role("row"),
-      columns.map((c) => h("td", { class: c.kind, data: { head: c.label || c.head }, ...role("cell") }, c.cell(row)))))));
+      columns.map((c) => h("td", { class: c.kind, data: { head: c.label || c.head }, ...role("cell") }, kind === "stack" ? h("div", {}, c.cell(row)) : c.cell(row)))))));
 }

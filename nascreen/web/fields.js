@@ -152,7 +152,7 @@ export class ListField {
   }
 
   set value(value) {
-    const text = value || "";
+    const text = value || (this.choices.includes("") ? "" : this.choices[0]);
     if (!this.choices.includes(text)) {
       const option = h("option", {}, text.replaceAll("_", " "));
       option.value = text;

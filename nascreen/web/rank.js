@@ -43,7 +43,7 @@ class RankView {
     this.makeFields();
     this.problem = h("div", {});
     this.result = h("div", { class: "ranked" });
-    this.chart = new Chart({ title: "Compromises", name: "nascreen-pareto", height: 360 })
+    this.chart = new Chart({ title: "Compromises among the rows shown", name: "nascreen-pareto", height: 360 })
       .on("plotly_click", (event) => { const link = event.points[0]?.customdata; if (link) location.hash = link; });
     fill(section, h("h1", { class: "unseen" }, "Rank candidates"), this.form(), this.problem, this.result);
     this.ask = latest(() => this.fetch());
@@ -79,15 +79,15 @@ class RankView {
 
   form() {
     const of = (...names) => names.map((name) => this.fields[name].node);
-    this.byFields = h("div", { class: "grid" }, of("require", "avoid", "sigma", "sinter", "strength", "cost"),
-      h("label", { class: "check", for: "in-domain" }, this.domain, "only inside the domain"));
+    this.byFields = h("div", { class: "grid" }, of("require", "avoid", "sigma", "sinter", "strength", "cost"));
+    this.inside = h("label", { class: "check", for: "in-domain" }, this.domain, "only inside the domain");
     this.columns = h("div", { class: "columns" });
     this.byText = h("div", {}, of("filter"), h("details", { class: "numbers" }, h("summary", {}, "Columns that a filter may name"), this.columns));
     this.preview = h("p", { class: "hint preview" });
     this.button = h("button", { type: "submit", class: "main" }, "Rank");
     return h("form", { class: "panel query", "aria-label": "Query", on: { submit: (event) => { event.preventDefault(); this.run(); } } },
       h("div", { class: "grid head" }, of("space", "sort", "mode")), this.byFields, this.byText,
-      h("div", { class: "grid" }, of("above", "stronger", "system", "n", "seed")),
+      h("div", { class: "grid" }, of("above", "stronger", "system", "n", "seed"), this.inside),
       h("div", { class: "row between" }, this.preview, this.button));
   }
 
@@ -136,6 +136,7 @@ class RankView {
     this.wasText = isText;
     this.byFields.hidden = isText;
     this.byText.hidden = !isText;
+    this.inside.hidden = isText;
     const { filter, fault } = this.built();
     fill(this.preview, fault ? h("span", { class: "wrong" }, fault) : isText ? "" : filter ? ["Filter: ", h("code", {}, filter)] : "No filter: every candidate.");
   }
