@@ -117,7 +117,7 @@ def test_plotly_comes_from_its_wheel_without_being_imported(service: httpx.Clien
 
 def test_a_missing_plotly_is_said_in_words(service: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "find_spec", lambda _name: None)
-    with pytest.raises(HttpError, match="need plotly":
+    with pytest.raises(HttpError, match="need plotly"):
         plotly_path()
     answer = service.get(f"/web/{PLOTLY}")
     assert (answer.status_code, answer.json()["detail"]) == (404, NO_PLOTLY)
