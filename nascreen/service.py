@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,16 +19,18 @@ from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from nascreen import __version__, page, routes_campaign, routes_predict
+from nascreen import __version__, page, routes_campaign, routes_data, routes_predict, routes_rank
 from nascreen.datasets import user_folder
 from nascreen.errors import NascreenError
 from nascreen.gatekeeper import Gatekeeper, Meters, Rules, scope_of
+from nascreen.kept_screens import KeptScreens
 from nascreen.problems import HttpError, on_error
 from nascreen.routes import REQUEST_MODELS, Parts
 from nascreen.serving import Batcher, ModelHolder, Workers
 
 N_THREADS = 2
 MOST_WAITING = 16
+MOST_SCORING = 4
 LOOK_SECONDS = 2.0
 """How often the folder of models is looked at."""
 
@@ -67,7 +71,8 @@ def create_app(options: Options | None = None) -> ASGIApp:
     holder = ModelHolder(options.models)
     parts = Parts(
         holder, Batcher(holder), Workers(N_THREADS, MOST_WAITING), meters, options.rules, options.store,
-        options.screens or user_folder() / "screens", time.monotonic(),
+        KeptScreens(options.screens or user_folder() / "screens", holder.folder), Workers(1, MOST_SCORING),
+        time.monotonic(),
     )  # fmt: skip
     return Gatekeeper(make_api(parts, options.look_seconds), options.rules, meters)
 
@@ -83,8 +88,8 @@ def make_api(parts: Parts | None, look_seconds: float = LOOK_SECONDS) -> FastAPI
             watch.cancel()
             with suppress(asyncio.CancelledError):
                 await watch
-            parts.batcher.close()
             parts.workers.close()
+            parts.scorers.close()
 
     app = FastAPI(
         title="nascreen", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None,
@@ -99,7 +104,33 @@ def make_api(parts: Parts | None, look_seconds: float = LOOK_SECONDS) -> FastAPI
     return app
 
 
-ROUTERS = (routes_predict, routes_campaign, page)
+ROUTERS = (routes_predict, routes_rank, routes_data, routes_campaign, page)
+
+
+@contextmanager
+def local_service(options: Options | None = None) -> Iterator[str]:
+    """Run a service on a free port of this machine while a block runs, for notebooks and tests.
+
+    Yields:
+        Its address.
+
+    Raises:
+        IntegrityError: If the models cannot be used.
+    """
+    import uvicorn
+
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        config = uvicorn.Config(create_app(options), log_config=None, lifespan="on", timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
+        thread.start()
+        while not server.started and thread.is_alive():
+            time.sleep(0.01)
+        try:
+            yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(10)
 
 
 async def _watch(parts: Parts, seconds: float) -> None:

@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 
 from nascreen.access import Tokens
 from nascreen.gatekeeper import Rules
-from nascreen.service import Options, create_app
+from nascreen.service import Options, local_service
 
 
 @contextmanager
 def running(options: Options) -> Iterator[httpx.Client]:
     """Run a service in a thread and yield a client of it."""
-    bound = socket.socket()
-    bound.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(options), log_config=None, lifespan="on", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    with httpx.Client(base_url=f"http://127.0.0.1:{bound.getsockname()[1]}", timeout=60, trust_env=False) as client:
+    with local_service(options) as url, httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
         yield client
-    server.should_exit = True
-    thread.join(10)
-    bound.close()
 
 
 @pytest.fixture(scope="session")

@@ -21,13 +21,15 @@ PACKAGE = Path(nascreen.__file__).parent
 ORDER = (
     "errors", "chemistry", "elements", "physics", "records", "history", "database", "store", "backups",
     "spreadsheets", "units", "datasets", "lab", "schema", "loaders", "verdicts", "quality", "replicates",
-    "founding", "overview", "bibliography", "gaussian", "intervals", "features", "encoding", "surrogate", "optimizer",
-    "recipes", "models", "tables", "training", "export", "tracking", "descriptors", "learners", "columns",
-    "tabular", "spaces", "lattices", "listed", "array_features", "screening", "explain", "stream", "filters", "queries",
-    "plots", "campaign", "pools", "optuna_engine", "goals", "optuna_export", "outcomes", "campaigns", "campaign_files",
-    "campaign_figures", "wording", "figures", "data_figures", "report", "pipeline", "quality_report", "access", "wire",
-    "wire_campaign", "problems", "serving", "gatekeeper", "answers", "routes", "routes_predict", "campaign_answers",
-    "routes_campaign", "service", "cli_serve", "cli_lab",
+    "founding", "overview", "bibliography", "gaussian", "intervals", "features", "encoding", "surrogate", "trees", "proposals", "acquisition", "beliefs", "optimizer",
+    "recipes", "models", "tables", "training", "shifts", "cards", "export", "tracking", "tuning", "descriptors", "learners",
+    "columns", "tabular", "spaces", "lattices", "listed", "array_features", "screening", "explain", "stream", "filters", "queries",
+    "catalogue", "plots", "campaign", "pools", "optuna_engine", "goals", "optuna_export", "outcomes", "campaigns",
+    "campaign_files", "campaign_figures", "wording", "figures", "data_figures", "report", "pipeline", "quality_report", "access", "wire",
+    "wire_data", "wire_rank", "wire_campaign", "problems", "serving", "gatekeeper", "answers", "kept_screens", "routes", "routes_predict",
+    "ranking", "routes_rank", "routes_data",
+    "campaign_answers", "routes_campaign", "page", "service",
+    "cli_serve", "cli_lab",
     "cli_campaign", "cli_data", "cli_screen", "cli_explain", "cli",
 )  # fmt: skip
 EXCEPTED = "mlflow_model"
@@ -181,7 +183,7 @@ def _commands() -> list[str]:
     for block in _blocks("console|sh|shell|bash"):
         for line in re.sub(r"\\\n\s*", " ", block).splitlines():
             command = line.removeprefix("$ ").strip()
-            if re.match(r"nascreen (predict|rank|data|explain|campaign)\b", command):
+            if re.match(r"nascreen (predict|rank|data|explain|campaign|token)\b", command):
                 found.append(command)
     return found
 
