@@ -359,8 +359,9 @@ function withError(p, value, error) {
   if (!p.is_log) return `${shownBare(p, value)} ± ${num(error, 2)}${unit}`;
   const plain = 10 ** value;
   const power = Math.floor(Math.log10(plain));
-  const mantissa = (v) => num(v / 10 ** power, 2);
-  return `(${fixed(plain / 10 ** power, 1)} ± ${mantissa(plain * Math.LN10 * error)})${sci(10 ** power, 1).slice(1)}${unit}`;
+  const [mantissa, spread] = [plain / 10 ** power, (plain * Math.LN10 * error) / 10 ** power];
+  const decimals = spread < 0.095 ? 2 : 1;
+  return `(${fixed(mantissa, decimals)} ± ${fixed(spread, decimals)})${sci(10 ** power, 1).slice(1)}${unit}`;
 }
 
 /** How the settings of a sample are written down on a card; others by name and value. */

@@ -79,10 +79,11 @@ export function lines(text, width = 46) {
   return rows.map((row) => label(row.length > 80 ? `${row.slice(0, 79)}…` : row)).join("<br>");
 }
 
-const TICKS = [[1, 2, 5], [1, 1.5, 2, 3, 4, 5, 6, 8], Array.from({ length: 90 }, (_, i) => (i + 10) / 10)];
+const TICKS = [[1, 2, 5], [1, 1.5, 2, 3, 4, 5, 6, 8]];
 
 /**
- * Return a logarithmic axis for values: a tick a decade, or finer ones where they span less than two.
+ * Return a logarithmic axis for values: a tick a decade, finer ones where they span less than two, and a plain axis
+ * where they span so little that its ticks are round.
  * @param show writes a tick.
  */
 export function logAxis(log, values, show) {
@@ -90,14 +91,18 @@ export function logAxis(log, values, show) {
   const [low, high] = [Math.log10(Math.min(...positive)), Math.log10(Math.max(...positive))];
   const span = high - low;
   if (span >= 2) return { ...log, dtick: span > 7 ? 2 : 1 };
-  const pad = Math.max(0.06, 0.08 * span);
-  const range = [low - pad, high + pad];
+  if (span < 0.5) {
+    const [from, to] = [Math.min(...positive), Math.max(...positive)];
+    const pad = Math.max(0.1 * (to - from), 0.15 * to);
+    return { ...log, type: "linear", range: [from - pad, to + pad], tickfont: { size: 12 } };
+  }
+  const range = [low - 0.08 * span, high + 0.08 * span];
   const within = (mantissas) => {
     const found = [];
     for (let k = Math.floor(range[0]); k <= Math.ceil(range[1]); k += 1) found.push(...mantissas.map((m) => Number(`${m}e${k}`)));
     return found.filter((v) => Math.log10(v) >= range[0] && Math.log10(v) <= range[1]);
   };
-  const ticks = TICKS.map(within).find((found) => found.length > 2) || within(TICKS[TICKS.length - 1]);
+  const ticks = TICKS.map(within).find((found) => found.length > 2) || within(TICKS[1]);
   return { ...log, range, tickvals: ticks, ticktext: ticks.map(show), tickfont: { size: 12 } };
 }
 

@@ -2,13 +2,15 @@
 
 import { get, getFile } from "./api.js";
 import { Chart, label, lines, logAxis, table } from "./charts.js";
-import { announce, failure, fill, h, latest, notice, waiting } from "./dom.js";
+import { announce, failure, fill, h, latest, waiting } from "./dom.js";
 import { ChoiceField, ListField, TextField } from "./fields.js";
 import { conductivity, counted, fixed, formula, num, percent, prose, readNumber } from "./format.js";
 import { predictLink } from "./records.js";
 import { keepState } from "./state.js";
 
 const LIMIT = 20;
+const SCREEN = "screen:";
+const MOST_WAITS = 60;
 
 const SORTS = [
   ["conductivity_lo", "conductivity that is nearly sure (lower limit)"], ["conductivity_s_cm", "conductivity"], ["probability", "probability of the target"],
@@ -71,7 +73,7 @@ class RankView {
       system: text("Most per set of elements", "any"),
       above: text("Target: σ above (S/cm)", "such as 1e-3"),
       stronger: text("and strength above (MPa)", "any"),
-      n: new ListField("Candidates scored", [["", "5 000 (the usual)"], ["1000", "1 000"], ["20000", "20 000"], ["50000", "50 000"]], changed),
+      n: new ListField("Candidates scored", [["", "the usual number"], ["1000", "1 000"], ["20000", "20 000"], ["50000", "50 000"]], changed),
       seed: text("Seed of the draw", "0"),
     };
     this.domain = h("input", { type: "checkbox", id: "in-domain", on: { change: changed } });
@@ -81,8 +83,9 @@ class RankView {
     const of = (...names) => names.map((name) => this.fields[name].node);
     this.byFields = h("div", { class: "grid" }, of("require", "avoid", "sigma", "sinter", "strength", "cost"));
     this.inside = h("label", { class: "check", for: "in-domain" }, this.domain, "only inside the domain");
-    this.columns = h("div", { class: "columns" });
-    this.byText = h("div", {}, of("filter"), h("details", { class: "numbers" }, h("summary", {}, "Columns that a filter may name"), this.columns));
+    this.columns = h("div", { class: "columns", tabindex: "0", role: "region", "aria-label": "Columns" });
+    this.columnList = h("details", { class: "numbers", on: { toggle: () => this.showColumns() } }, h("summary", {}, "Columns that a filter may name"), this.columns);
+    this.byText = h("div", {}, of("filter"), this.columnList);
     this.preview = h("p", { class: "hint preview" });
     this.button = h("button", { type: "submit", class: "main" }, "Rank");
     return h("form", { class: "panel query", "aria-label": "Query", on: { submit: (event) => { event.preventDefault(); this.run(); } } },
@@ -93,9 +96,8 @@ class RankView {
 
   async readSpaces() {
     try {
-      const { spaces } = await get("/v1/spaces");
-      this.known = spaces;
-      this.fields.space.offer(spaces.map((s) => [s.name, `${s.name}: ${s.title}`]));
+      const { spaces, screens } = await get("/v1/spaces");
+      this.fields.space.offer([...spaces.map((s) => [s.name, `${s.name}: ${s.title}`]), ...(screens || []).map((name) => [`${SCREEN}${name}`, `screen ${name}`])]);
       if (!this.fields.space.value) this.fields.space.value = (spaces.find((s) => s.name === "nasicon") || spaces[0])?.name;
       this.changed();
     } catch (error) {
@@ -138,6 +140,7 @@ class RankView {
     this.byText.hidden = !isText;
     this.inside.hidden = isText;
     const { filter, fault } = this.built();
+    this.showColumns();
     fill(this.preview, fault ? h("span", { class: "wrong" }, fault) : isText ? "" : filter ? ["Filter: ", h("code", {}, filter)] : "No filter: every candidate.");
   }
 
@@ -178,8 +181,10 @@ class RankView {
   query() {
     const { filter, fault } = this.built();
     if (fault) throw new Error(fault);
+    const space = this.fields.space.value;
+    const source = space.startsWith(SCREEN) ? { screen: space.slice(SCREEN.length) } : { space };
     return {
-      space: this.fields.space.value, filter, sort: this.fields.sort.value, target: this.targets(), n: this.fields.n.value,
+      ...source, filter, sort: this.fields.sort.value, target: this.targets(), n: this.fields.n.value,
       per_system: this.whole("system", "The number with the same elements"), seed: this.whole("seed", "The seed"),
     };
   }
@@ -196,7 +201,7 @@ class RankView {
     if (offset === 0) fill(this.result, h("div", { class: "panel" }, waiting("Scoring candidates; the first question to a space takes some seconds …")));
     try {
       this.asked = this.query();
-      const answer = await get("/v1/rank", { ...this.asked, limit: LIMIT, offset });
+      const answer = await this.patiently({ ...this.asked, limit: LIMIT, offset });
       this.answer = answer;
       this.rows = offset ? [...this.rows, ...answer.rows] : answer.rows;
       fill(this.problem);
@@ -210,9 +215,21 @@ class RankView {
     }
   }
 
+  /** Ask for a ranking; while a large space is being scored the service says so, and is asked again. */
+  async patiently(query) {
+    for (let n = 1; ; n += 1) {
+      try {
+        return await get("/v1/rank", query);
+      } catch (error) {
+        if (error.status !== 503 || n >= MOST_WAITS) throw error;
+        fill(this.result, h("div", { class: "panel" }, waiting(`${error.message} This page does so by itself.`)));
+        await new Promise((resolve) => { setTimeout(resolve, 5000); });
+      }
+    }
+  }
+
   draw() {
     const { answer } = this;
-    this.showColumns(answer.columns);
     if (!this.rows.length) {
       fill(this.result, h("div", { class: "panel" }, h("p", { class: "empty" }, `None of ${counted(answer.n_scored, "scored candidate")} passes. Loosen a bound, or score more candidates.`)));
       return;
@@ -223,16 +240,27 @@ class RankView {
       h("div", { class: "row between status" },
         h("p", { class: "count" }, `${counted(answer.n_matching, "candidate")} of ${counted(answer.n_scored, "scored one")} pass; ${this.rows.length} shown, at 25 °C with 90 % intervals.`),
         h("button", { type: "button", class: "small", on: { click: () => this.download() } }, "Download CSV")),
-      answer.note ? notice("info", h("p", {}, answer.note)) : null,
+      answer.note ? h("p", { class: "hint" }, answer.note) : null,
       h("div", { class: "panel list" }, h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Ranking" }, rankTable(this.rows)), more),
       h("div", { class: "panel" }, this.axes(), this.chart.node));
     this.drawChart();
   }
 
-  showColumns(columns) {
-    fill(this.columns, table([
-      { head: "Column", cell: (c) => h("code", {}, c.name) }, { head: "Kind", cell: (c) => c.kind }, { head: "Meaning", cell: (c) => c.description },
-    ], columns || []));
+  /** Show what a filter of the space may name, once the list is opened. */
+  async showColumns() {
+    const space = this.fields.space.value;
+    if (!this.columnList.open || this.columnsOf === space) return;
+    this.columnsOf = space;
+    fill(this.columns, waiting("Reading the columns …"));
+    try {
+      const columns = space.startsWith(SCREEN) ? this.answer?.columns || [] : (await get(`/v1/spaces/${encodeURIComponent(space)}`)).columns;
+      fill(this.columns, h("p", { class: "hint" }, h("code", {}, "elements HAS ANY \"Sc\",\"Ge\""), ", and these:"), table([
+        { head: "Column", cell: (c) => h("code", {}, c.name) }, { head: "Kind", cell: (c) => c.kind }, { head: "Meaning", cell: (c) => c.description },
+      ], columns.filter((c) => !c.name.startsWith("amount_"))));
+    } catch (error) {
+      this.columnsOf = "";
+      fill(this.columns, failure(error));
+    }
   }
 
   axes() {
@@ -289,7 +317,7 @@ const range = (low, high, show) => h("span", { class: "sub" }, `${show(low)} to 
 function rankTable(rows) {
   const has = (name) => rows.some((r) => typeof r[name] === "number");
   const columns = [
-    { head: "Candidate", cell: (r) => [h("span", { class: "muted" }, `${r.rank}  `), h("a", { href: predictLink(r), "aria-label": `Open ${r.formula} in Predict` }, formula(r.formula)),
+    { head: "Candidate", cell: (r) => [h("span", { class: "whole" }, h("span", { class: "muted" }, `${r.rank}  `), h("a", { href: predictLink(r), "aria-label": `Open ${r.formula} in Predict` }, formula(r.formula))),
       h("span", { class: "sub" }, r.processing)] },
     { head: "σ (S/cm)", kind: "n", cell: (r) => [conductivity(r.conductivity_s_cm), range(r.conductivity_lo, r.conductivity_hi, conductivity)] },
     has("probability") ? { head: "P(target)", kind: "n", cell: (r) => percent(r.probability) } : null,

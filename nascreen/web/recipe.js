@@ -7,6 +7,9 @@ import { failure, fill, h, notice, openDialog, waiting } from "./dom.js";
 import { TextField } from "./fields.js";
 import { fixed, formula, num, prose, readNumber } from "./format.js";
 
+const BALANCE_MG = 1;
+const BALANCE_DECIMALS = 3;
+
 /** Open the sheet of the experiments of a campaign. */
 export function recipeSheet(campaign, experiments) {
   const inside = h("div", { class: "sheet" });
@@ -47,23 +50,20 @@ async function oneSheet(campaign, one, grams) {
 
 async function weighings(name, grams) {
   try {
-    const recipe = await post("/v1/recipe", { formula: name, batch_g: grams });
+    const recipe = await post("/v1/recipe", { formula: name, batch_g: grams, balance_mg: BALANCE_MG });
     const gases = Object.entries(recipe.gases || {});
     return [
       table([
         { head: "Precursor", cell: (w) => formula(w.precursor) }, { head: "Purity", kind: "n", cell: (w) => `${num(w.purity_pct, 4)} %` },
-        { head: "Weigh (g)", kind: "n", cell: (w) => h("b", {}, weighed(w.weigh_g)) }, { head: "Exact (g)", kind: "n", cell: (w) => fixed(w.exact_g, 5) },
+        { head: "Weigh (g)", kind: "n", cell: (w) => h("b", {}, fixed(w.weigh_g, BALANCE_DECIMALS)) }, { head: "Exact (g)", kind: "n", cell: (w) => fixed(w.exact_g, 5) },
         { head: "Weighed", kind: "n", cell: () => "__________" }, { head: "✓", cell: () => "☐" },
       ], recipe.weighings),
-      h("p", { class: "small" }, recipe.loss_pct ? `Loses ${num(recipe.loss_pct, 3)} % on firing${gases.length ? `: ${gases.map(([gas]) => gas).join(", ")}` : ""}. ` : "",
+      h("p", { class: "small" },
+        recipe.loss_pct ? [`Loses ${num(recipe.loss_pct, 3)} % on firing`, gases.map(([gas], i) => [i ? ", " : ": ", formula(gas)]), ". "] : null,
         recipe.weighed_formula ? ["The rounded masses make ", formula(recipe.weighed_formula), ". "] : null),
       recipe.hazards?.length ? h("p", { class: "small hazards" }, h("b", {}, "Mind: "), prose(recipe.hazards.join("; "))) : null,
     ];
   } catch (error) {
     return failure(error);
   }
-}
-
-function weighed(grams) {
-  return typeof grams === "number" ? String(grams) : "–";
 }
