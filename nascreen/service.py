@@ -17,7 +17,9 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp
+from starlette.requests import Request
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nascreen import __version__, page, routes_campaign, routes_data, routes_predict, routes_rank
 from nascreen.datasets import user_folder
@@ -74,7 +76,24 @@ def create_app(options: Options | None = None) -> ASGIApp:
         KeptScreens(options.screens or user_folder() / "screens", holder.folder), Workers(1, MOST_SCORING),
         time.monotonic(),
     )  # fmt: skip
-    return Gatekeeper(make_api(parts, options.look_seconds), options.rules, meters)
+    return Gatekeeper(_Quick(make_api(parts, options.look_seconds)), options.rules, meters)
+
+
+class _Quick:
+    """Answers the few routes that must be quick, and leaves all others to FastAPI."""
+
+    def __init__(self, api: FastAPI) -> None:
+        self._api = api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        handler = routes_predict.QUICK.get((scope.get("method", ""), scope.get("path", "")))
+        if handler is None:
+            await self._api(scope, receive, send)
+            return
+        scope["app"] = self._api
+        scope["route"] = Route(scope["path"], handler)
+        response = await handler(Request(scope, receive))
+        await response(scope, receive, send)
 
 
 def make_api(parts: Parts | None, look_seconds: float = LOOK_SECONDS) -> FastAPI:
