@@ -14,6 +14,8 @@ from nascreen.access import DEFAULT_DAYS, MOST_DAYS, SCOPES, Tokens, token_file
 from nascreen.errors import AccessError, InputError, MissingExtraError, RangeError, shown
 
 token_app = typer.Typer(help="Tokens of the service: make, list, revoke.", no_args_is_help=True)
+SWITCH_SECONDS = 0.0005
+"""How long longer work may hold the interpreter while a request waits for it; Python's own 5 ms add up."""
 STORE = Annotated[str, typer.Option("--store", envvar="NASCREEN_STORE", help="Address of the store of campaigns.")]
 
 
@@ -53,6 +55,7 @@ def serve(
     from nascreen.service import Options, create_app
 
     log_as_json()
+    sys.setswitchinterval(SWITCH_SECONDS)
     hosts = {"localhost", "127.0.0.1", "::1", *(name.lower() for name in allowed_host or ())}
     rules = Rules(frozenset(hosts | _own_name(host)), tokens, needs_token=is_open or require_token)
     app = create_app(Options(rules, store, screens=screens))

@@ -102,6 +102,10 @@ BLOCKS: Mapping[str, slice] = _slices()
 """Where each block stands among the columns; ``phase`` is the end of ``processing``."""
 
 
+MOST_KEPT = 10_000
+"""Formulas of which the chemistry is remembered, some 4 kB each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chemistry:
     """What is known of a formula before any model.
@@ -123,7 +127,7 @@ def element_table() -> ElementTable:
     return load_elements(data_folder())
 
 
-@lru_cache(maxsize=50_000)
+@lru_cache(maxsize=MOST_KEPT)
 def chemistry_of(formula: str) -> Chemistry:
     """Read a formula and balance its charge.
 
@@ -218,7 +222,7 @@ def _field_descriptors(chemistry: Chemistry, table: ElementTable) -> dict[str, f
     }
 
 
-@lru_cache(maxsize=50_000)
+@lru_cache(maxsize=MOST_KEPT)
 def _composition_row(formula: str) -> tuple[Array, Array]:
     """Return element fractions and field descriptors of one formula."""
     chemistry = chemistry_of(formula)

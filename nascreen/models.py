@@ -29,6 +29,9 @@ ROOM_TEMPERATURE_C = 25.0
 REFERENCE_K = 298.15
 DECADES_PER_EV = 1 / (BOLTZMANN_EV_K * np.log(10))
 
+BLOCK_ROWS = 256
+"""Rows that the process takes at once."""
+
 WIDEST_TRUSTED_DECADES = 2.0
 """Half width of the interval of log10 σ beyond which a prediction says too little to be trusted."""
 
@@ -128,6 +131,7 @@ class ConductivityModel:
 
     def __init__(self, folder: Path) -> None:
         """Load the model from its folder; see `load_card` for what is refused."""
+        self.folder = folder
         self.card = load_card(folder, ("process.onnx", "trees.onnx", "domain.npz"))
         if self.card["features"] != list(FEATURE_NAMES):
             raise IntegrityError(
@@ -141,15 +145,34 @@ class ConductivityModel:
 
     def lines(self, features: Array) -> Lines:
         """Predict the Arrhenius line of each row of a feature matrix of shape (n, f)."""
-        latent, reduction = self._process.run(None, {"features": features})
-        at_25 = latent[:, 0] - latent[:, 1] * DECADES_PER_EV / REFERENCE_K
+        latent, reduction = self._latent(features)
         (by_trees,) = self._trees.run(None, {"features": features.astype(np.float32)})
+        return self.joined_lines(features, latent, reduction, by_trees)
+
+    def joined_lines(self, features: Array, latent: Array, reduction: Array, by_trees: Array) -> Lines:
+        """Join what process and trees say into lines.
+
+        Args:
+            features: Shape (n, f).
+            latent: Mean of (A, E) by the process, shape (n, 2).
+            reduction: By how much the data lower its prior variances (AA, AE, EE), shape (n, 3).
+            by_trees: log10 σ(25 °C) and activation energy by the trees, shape (n, 2).
+        """
+        at_25 = latent[:, 0] - latent[:, 1] * DECADES_PER_EV / REFERENCE_K
         line = promoted_line(np.column_stack([at_25, latent[:, 1]]), by_trees[:, 0], by_trees[:, 1])
-        prior = np.array(self.card["prior_variance"])
-        variance = prior - reduction
+        variance = np.array(self.card["prior_variance"]) - reduction
         family = np.argmax(features[:, BLOCKS["family"]], axis=1)
         names = self.card["families"]
         return Lines(line[:, 0], line[:, 1], variance, tuple(names[i] for i in family))
+
+    def _latent(self, features: Array) -> tuple[Array, Array]:
+        """Run the process block by block, so that what lies between stays small."""
+        blocks = [
+            self._process.run(None, {"features": features[start : start + BLOCK_ROWS]})
+            for start in range(0, len(features), BLOCK_ROWS)
+        ]
+        latent, reduction = zip(*blocks, strict=True)
+        return np.concatenate(latent), np.concatenate(reduction)
 
     def log_sigma(self, lines: Lines, temp_c: Array) -> tuple[Array, Array]:
         """Return log10 σ and the half width of its 90 % interval at each temperature, shapes (n,)."""
