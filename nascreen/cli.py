@@ -307,7 +307,7 @@ def ranking_cells(position: int, scored: Scored) -> dict[str, str]:
 def train(
     out: OUT = Path("results"),
     n_seeds: Annotated[
-        int | None, typer.Option("--seeds", help="Shuffles; 3 of the papers, 1 of the rows of a table.")
+        int | None, typer.Option("--seeds", help="Shuffles; 3 of the papers (5 in a search), 1 of a table's rows.")
     ] = None,
     promote: Annotated[bool, typer.Option("--promote", help="Replace the models that predictions use.")] = False,
     table: Annotated[Path | None, typer.Option("--table", help="Learn from this CSV or CSV.gz instead.")] = None,
@@ -324,17 +324,31 @@ def train(
     skip_bad_rows: Annotated[
         bool, typer.Option("--skip-bad-rows", help="Leave rows aside whose formula cannot be read.")
     ] = False,
-    minutes: Annotated[float, typer.Option("--minutes", help="Time for a table.")] = 10.0,
-    quick: Annotated[bool, typer.Option("--quick", help="Spend at most a minute on a table.")] = False,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", help="Time: 10 minutes for a table, 60 for a search.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Spend at most a minute on a table, about three on a search.")
+    ] = False,
+    search: Annotated[
+        bool, typer.Option("--search", help="Search settings and features of the built-in trees inside each fold.")
+    ] = False,
     seed: SEED = 0,
 ) -> None:
     """Cross-validate the built-in models on papers left out, or any table of your own; track in MLflow."""
     if n_seeds is not None and n_seeds < 1:
         raise RangeError(f"The number of shuffles must be at least 1; got {n_seeds}.")
+    if search:
+        if table is not None or promote:
+            raise InputError(
+                "--search is of the built-in models, and promotes nothing; leave out --table and --promote."
+            )
+        _search(out, n_seeds, minutes, quick=quick)
+        return
     if table is None:
         for name, value in {"target": target, "formula": formula, "group": group, "log": log, "folds": folds,
                             "test-table": test_table, "drop": drop, "skip-bad-rows": skip_bad_rows,
-                            "quick": quick}.items():  # fmt: skip
+                            "quick": quick, "minutes": minutes is not None}.items():  # fmt: skip
             if value:
                 raise InputError(f"--{name} is for a table of your own; add --table FILE.csv, or leave it out.")
         from nascreen.pipeline import train as run_training
@@ -349,8 +363,28 @@ def train(
     from nascreen.tabular import print_report, train_on_table
 
     request = Request(target, formula, group, folds, is_log=log, dropped=tuple(drop or ()), is_skipping=skip_bad_rows)
-    options = Options(minutes, is_quick=quick, n_folds=n_folds, n_repeats=n_seeds or 1, seed=seed, out=out)
+    options = Options(
+        10.0 if minutes is None else minutes,
+        is_quick=quick,
+        n_folds=n_folds,
+        n_repeats=n_seeds or 1,
+        seed=seed,
+        out=out,
+    )
     print_report(train_on_table(table, request, options, test_table))
+
+
+def _search(out: Path, n_seeds: int | None, minutes: float | None, *, quick: bool) -> None:
+    from dataclasses import replace
+
+    from nascreen.pipeline import print_scores
+    from nascreen.tuning import DATABASE, QUICK, Budget
+    from nascreen.tuning import search as search_models
+
+    budget = QUICK if quick else Budget(n_seeds=5)
+    budget = replace(budget, n_seeds=n_seeds or budget.n_seeds, minutes=budget.minutes if minutes is None else minutes)
+    print_scores(search_models(out, budget))
+    print(f"Studies in {out}/{DATABASE}, runs in {out}/mlflow.db; the same command goes on where it was stopped.")
 
 
 @app.command()

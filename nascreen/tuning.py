@@ -1,0 +1,551 @@
+"""Search for what the trees of the conductivity model are grown with, nested in the folds that score it.
+
+In every outer fold Optuna searches the training side alone: hyperparameters *and* blocks of features of boosted trees
+and of the forest, judged on inner folds grouped by paper; then the weights of the mixture of process, boosted trees and
+forest, from the same inner predictions. What was found replaces the usual choice only if it is better by more than a
+standard error over the inner folds. Each study is kept in the folder's Optuna storage and each finished fold beside it,
+so that a search that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nascreen import gaussian
+from nascreen.datasets import grouped_folds
+from nascreen.errors import RangeError
+from nascreen.gaussian import Array
+from nascreen.tracking import log_scores, tracked_run, usable_folder
+from nascreen.training import (
+    ALL_BLOCKS,
+    N_FOLDS,
+    PROMOTED,
+    TAUGHT_BY,
+    BorrowedLines,
+    ConductivityModel,
+    CrossValidation,
+    Rows,
+    Scaler,
+    ScoreRow,
+    TreeSettings,
+    boosted,
+    borrowed_lines,
+    brought_to_25,
+    fit_conductivity,
+    fold_of_each,
+    grown_forest,
+    line_to_observation,
+    own_lines,
+    process_of,
+    require,
+    score_table,
+    training_rows,
+    usual_settings,
+    without_gaps,
+)
+from nascreen.verdicts import reviewed_hash
+
+DATABASE = "optuna.db"
+SEARCHED = "searched"
+N_INNER = 4
+KINDS = ("boosted", "forest")
+FEATURE_SETS: Mapping[str, tuple[str, ...]] = {
+    "everything": ALL_BLOCKS,
+    "fractions": ("family", "fraction", "processing"),
+    "field": ("family", "field", "processing"),
+    "magpie": ("family", "magpie", "processing"),
+    "fractions and field": ("family", "fraction", "field", "processing"),
+    "field and magpie": ("family", "field", "magpie", "processing"),
+}
+"""What trees may see; which is best is part of the search."""
+WEIGHT_STEP = 0.1
+EQUAL = (1 / 3, 1 / 3, 1 / 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much is searched.
+
+    Attributes:
+        minutes: Time for everything.
+        n_seeds: Shuffles of the papers.
+        n_trials: Most trials of each study.
+        is_quick: One shuffle, few trials, hyperparameters of the process at their defaults: a first look.
+    """
+
+    minutes: float = 60.0
+    n_seeds: int = 1
+    n_trials: int = 25
+    is_quick: bool = False
+
+    def check(self) -> None:
+        """Refuse what cannot be done.
+
+        Raises:
+            RangeError: If a number is out of bounds.
+        """
+        for name, value, low, high in (
+            ("time in minutes", self.minutes, 0.0, 10_000.0),
+            ("number of shuffles", self.n_seeds, 0, 100),
+            ("number of trials", self.n_trials, 0, 10_000),
+        ):
+            if not low < value <= high:
+                raise RangeError(f"The {name} is {value:g}; allowed is more than {low:g} and up to {high:,.0f}.")
+
+
+QUICK = Budget(minutes=3.0, n_seeds=1, n_trials=4, is_quick=True)
+
+
+# ---------------------------------------------------------------- one training side
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """The training side of one outer fold, ready for trials.
+
+    Attributes:
+        rows: Its rows; bounds at what they let expect.
+        at_25: log10 σ(25 °C) of its conductivities along the process's lines, shape (n,).
+        own: Their features and lines, as the forest learns them.
+        by_process: What the process says of each of them without its paper, at 25 °C.
+        folds: Inner fold of each of them, shape (n,).
+        borrowed: What else teaches the forest, by inner fold.
+        is_judged: Which of them count in the error.
+        seed: Seed of the trees.
+    """
+
+    rows: Rows
+    at_25: Array
+    own: tuple[Array, Array]
+    by_process: Array
+    folds: NDArray[np.intp]
+    borrowed: tuple[BorrowedLines, ...]
+    is_judged: NDArray[np.bool_]
+    seed: int
+
+    @classmethod
+    def of(cls, train: Rows, parameters: Array, borrowed: BorrowedLines, seed: int) -> Side:
+        """Return the side of some training rows.
+
+        Args:
+            train: The training rows.
+            parameters: Hyperparameters of the process, tuned on them.
+            borrowed: Lines that may teach.
+            seed: Seed of the inner folds and of the trees.
+        """
+        scaler = Scaler.fit(train.features)
+        process = process_of(train, scaler, parameters)
+        residual, _ = process.leave_paper_out()
+        mask = train.is_conductivity
+        rows = Rows(train.samples, train.features, train.coefficients, process.targets, train.is_scored, train.sides)
+        sigma = rows.take(mask)
+        folds = np.array(grouped_folds(sigma.groups, N_INNER, seed))
+        at_25 = brought_to_25(process, scaler, rows)
+        return cls(
+            sigma, at_25, own_lines(process, scaler, rows), at_25 - residual[mask], folds,
+            tuple(borrowed.unknown_to(sigma.take((folds == k) & sigma.is_scored)) for k in range(N_INNER)),
+            sigma.is_scored, seed,
+        )  # fmt: skip
+
+    def unseen(self, kind: str, settings: TreeSettings, k: int) -> Array:
+        """Return what trees that did not see inner fold ``k`` say of it, at 25 °C."""
+        inside, outside = self.folds != k, self.folds == k
+        counts = np.ones(int(inside.sum()))
+        features = self.own[0]
+        if kind == "boosted":
+            trees = boosted(features[inside], self.at_25[inside], counts, settings, self.seed)
+            return np.asarray(trees.inplace_predict(features[outside].astype(np.float32)), dtype=np.float64)
+        lines = (features[inside], self.own[1][inside])
+        forest = grown_forest(lines, counts, self.borrowed[k], settings, self.seed)
+        return np.asarray(forest.predict(without_gaps(features[outside].astype(np.float32)))[:, 0])
+
+    def error(self, predicted: Array, rows: NDArray[np.bool_]) -> float:
+        """Return the mean absolute error at 25 °C of the judged ones among some rows."""
+        judged = rows & self.is_judged
+        return float(np.abs(predicted[judged] - self.at_25[judged]).mean())
+
+
+def suggested(trial: Any, kind: str) -> TreeSettings:  # noqa: ANN401
+    """Return the settings that an Optuna trial proposes."""
+    blocks = FEATURE_SETS[trial.suggest_categorical("features", list(FEATURE_SETS))]
+    usual = usual_settings()[kind]
+    if kind == "forest":
+        settings = {
+            "max_features": trial.suggest_float("max_features", 0.1, 1.0),
+            "min_samples_leaf": trial.suggest_int("min_samples_leaf", 1, 5),
+        }
+        return TreeSettings({**usual.settings, **settings}, usual.n_trees, blocks)
+    settings = {
+        "max_depth": trial.suggest_int("max_depth", 3, 9),
+        "learning_rate": trial.suggest_float("learning_rate", 0.015, 0.1, log=True),
+        "subsample": trial.suggest_float("subsample", 0.5, 1.0),
+        "colsample_bytree": trial.suggest_float("colsample_bytree", 0.1, 1.0),
+        "min_child_weight": trial.suggest_float("min_child_weight", 0.5, 10.0, log=True),
+    }
+    return TreeSettings({**usual.settings, **settings}, usual.n_trees, blocks)
+
+
+USUAL_TRIAL: Mapping[str, Mapping[str, Any]] = {
+    "boosted": {"features": "everything", "min_child_weight": 1.0},
+    "forest": {"features": "everything"},
+}
+"""What the usual settings leave to the library."""
+
+
+def _usual_trial(kind: str) -> dict[str, Any]:
+    """Return the usual settings as parameters of a trial, which every study starts with."""
+    names = {
+        "boosted": ("max_depth", "learning_rate", "subsample", "colsample_bytree"),
+        "forest": ("max_features", "min_samples_leaf"),
+    }[kind]
+    settings = usual_settings()[kind].settings
+    return {**USUAL_TRIAL[kind], **{name: settings[name] for name in names}}
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What the search of one kind of trees found.
+
+    Attributes:
+        settings: What is kept.
+        parameters: The same as parameters of a trial.
+        error: Its error on inner folds.
+        usual_error: That of the usual settings.
+        n_trials: How many trials were judged on every inner fold.
+        n_pruned: How many were stopped early.
+        unseen: What it says of each row without its inner fold, shape (n,).
+    """
+
+    settings: TreeSettings
+    parameters: Mapping[str, Any]
+    error: float
+    usual_error: float
+    n_trials: int
+    n_pruned: int
+    unseen: Array
+
+
+def _fixed(parameters: Mapping[str, Any], kind: str) -> TreeSettings:
+    return suggested(require("optuna").trial.FixedTrial(dict(parameters)), kind)
+
+
+def search_trees(
+    side: Side,
+    kind: str,
+    study: Any,  # noqa: ANN401
+    n_trials: int,
+    deadline: float = float("inf"),
+    on_trial: Callable[[], None] = lambda: None,
+) -> Found:
+    """Search one kind of trees on a training side; trials that the study holds already count.
+
+    Args:
+        side: The training side.
+        kind: ``boosted`` or ``forest``.
+        study: An Optuna study, new or resumed.
+        n_trials: Most trials, stopped ones included.
+        deadline: Time of `time.monotonic` after which no trial begins; the first, of the usual settings, always runs.
+        on_trial: Called after each trial.
+    """
+    optuna = require("optuna")
+
+    unseen: dict[int, Array] = {}
+
+    def objective(trial: Any) -> float:  # noqa: ANN401
+        settings = suggested(trial, kind)
+        predicted, errors = np.full(len(side.at_25), np.nan), []
+        for k in range(N_INNER):
+            predicted[side.folds == k] = side.unseen(kind, settings, k)
+            errors.append(side.error(predicted, side.folds == k))
+            trial.report(side.error(predicted, ~np.isnan(predicted)), k)
+            if k < N_INNER - 1 and trial.should_prune():
+                raise optuna.TrialPruned
+        trial.set_user_attr("errors", errors)
+        unseen[trial.number] = predicted
+        return side.error(predicted, np.ones(len(predicted), dtype=bool))
+
+    if not study.trials:
+        study.enqueue_trial(_usual_trial(kind))
+    while not _complete(study) or (_n_finished(study) < n_trials and time.monotonic() < deadline):
+        study.optimize(objective, n_trials=1)
+        on_trial()
+    return _found(side, kind, study, unseen)
+
+
+def _n_finished(study: Any) -> int:  # noqa: ANN401
+    return sum(t.state.is_finished() for t in study.trials)
+
+
+def _complete(study: Any) -> list[Any]:  # noqa: ANN401
+    return [t for t in study.trials if t.state.name == "COMPLETE"]
+
+
+def _found(side: Side, kind: str, study: Any, known: Mapping[int, Array]) -> Found:  # noqa: ANN401
+    """Return the best trial if it is ahead of the first, the usual one, by more than a standard error."""
+    complete = _complete(study)
+    usual, best = complete[0], min(complete, key=lambda t: t.value)
+    gain = np.array(usual.user_attrs["errors"]) - np.array(best.user_attrs["errors"])
+    is_better = gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)) > 0
+    kept = best if is_better else usual
+    settings = _fixed(kept.params, kind)
+    unseen = known.get(kept.number)
+    if unseen is None:  # a trial of an earlier run
+        unseen = np.empty(len(side.at_25))
+        for k in range(N_INNER):
+            unseen[side.folds == k] = side.unseen(kind, settings, k)
+    n_pruned = sum(t.state.name == "PRUNED" for t in study.trials)
+    return Found(settings, kept.params, kept.value, usual.value, len(complete), n_pruned, unseen)
+
+
+def mixture_weights(parts: Array, targets: Array, folds: NDArray[np.intp]) -> tuple[float, float, float]:
+    """Return non-negative weights of process, boosted trees and forest that sum to 1.
+
+    All mixtures in steps of a tenth are tried; equal weights are kept unless the best is ahead of them by more than a
+    standard error over the inner folds.
+
+    Args:
+        parts: What each says of rows that it had not seen, shape (n, 3).
+        targets: Shape (n,).
+        folds: Inner fold of each row.
+    """
+    n_steps = round(1 / WEIGHT_STEP)
+    grid = [(i / n_steps, j / n_steps, (n_steps - i - j) / n_steps) for i, j in product(range(n_steps + 1), repeat=2)
+            if i + j <= n_steps]  # fmt: skip
+
+    def by_fold(weights: Sequence[float]) -> Array:
+        off = np.abs(parts @ np.array(weights) - targets)
+        return np.array([off[folds == k].mean() for k in np.unique(folds)])
+
+    best = min(grid, key=lambda weights: float(np.abs(parts @ np.array(weights) - targets).mean()))
+    gain = by_fold(EQUAL) - by_fold(best)
+    return best if gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)) else EQUAL
+
+
+# ---------------------------------------------------------------- outer folds
+
+
+@dataclass(frozen=True, eq=False)
+class FoldResult:
+    """What the search of one outer fold chose, and what it says of the papers left out.
+
+    Attributes:
+        seed: Shuffle of the papers.
+        fold: Outer fold.
+        predictions: By model, what each tested row should have observed.
+        spreads: Standard deviations of the process.
+        record: What was chosen, as it is logged.
+    """
+
+    seed: int
+    fold: int
+    predictions: Mapping[str, Array]
+    spreads: Array
+    record: Mapping[str, Any]
+
+
+@dataclass(eq=False)
+class Search:
+    """A nested search with its storage.
+
+    Attributes:
+        rows: What `nascreen.training.training_rows` returns.
+        budget: How much is searched.
+        out: Folder of the storage.
+        report: Called with what is being done, and how many outer folds are done.
+        started: When the search began.
+    """
+
+    rows: Rows
+    budget: Budget
+    out: Path
+    report: Callable[[str, int], None] = lambda _what, _done: None
+    started: float = field(default_factory=time.monotonic)
+
+    def name(self, seed: int, fold: int) -> str:
+        """Return a name that changes with the data, the search space and the budget's kind."""
+        text = repr((reviewed_hash(*TAUGHT_BY), sorted(self.rows.groups), self.rows.targets.tolist(), FEATURE_SETS))
+        kind = "quick" if self.budget.is_quick else "full"
+        return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:12]}-seed-{seed}-fold-{fold}"
+
+    def _study(self, kind: str, seed: int, fold: int) -> Any:  # noqa: ANN401
+        optuna = require("optuna")
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        study = optuna.create_study(
+            study_name=f"{kind}-{self.name(seed, fold)}",
+            storage=f"sqlite:///{(self.out / DATABASE).resolve()}",
+            load_if_exists=True,
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=0),
+        )
+        # A study that is resumed must not draw its first proposals again.
+        study.sampler = optuna.samplers.TPESampler(seed=97 * seed + fold + len(study.trials), n_startup_trials=6)
+        return study
+
+    def _parameters(self, train: Rows, seed: int, fold: int) -> Array:
+        if self.budget.is_quick:
+            return gaussian.default_parameters()
+        path = self.out / f"process-{self.name(seed, fold)}.json"
+        if path.exists():
+            return np.array(json.loads(path.read_text(encoding="utf-8")))
+        found = process_of(train, Scaler.fit(train.features)).parameters
+        path.write_text(json.dumps(found.tolist()), encoding="utf-8")
+        return found
+
+    def run_fold(self, seed: int, fold: int, folds: NDArray[np.intp], n_left: int) -> FoldResult:
+        """Search the training side of one outer fold and predict its papers.
+
+        Args:
+            seed: Shuffle of the papers.
+            fold: Number of the fold.
+            folds: Outer fold of each row.
+            n_left: Outer folds that are not done, this one included.
+        """
+        tested = np.flatnonzero((folds == fold) & self.rows.is_scored)
+        train, test = self.rows.take(folds != fold), self.rows.take(tested)
+        left = self.budget.minutes * 60 - (time.monotonic() - self.started)
+        deadline = time.monotonic() + left / n_left
+        n_done = self.budget.n_seeds * N_FOLDS - n_left
+        self.report("process", n_done)
+        parameters = self._parameters(train, seed, fold)
+        borrowed = borrowed_lines().unknown_to(test)
+        side = Side.of(train, parameters, borrowed, seed)
+        found = {}
+        for i, kind in enumerate(KINDS):
+            share = deadline - (deadline - time.monotonic()) * (len(KINDS) - 1 - i) / len(KINDS)
+            self.report(f"{kind} trees" if kind == "boosted" else kind, n_done)
+            found[kind] = search_trees(side, kind, self._study(kind, seed, fold), self.budget.n_trials, share)
+        parts = np.column_stack([side.by_process, found["boosted"].unseen, found["forest"].unseen])
+        weights = mixture_weights(parts[side.is_judged], side.at_25[side.is_judged], side.folds[side.is_judged])
+        model = fit_conductivity(train, borrowed=borrowed, parameters=parameters, seed=seed)
+        settings = {kind: one.settings for kind, one in found.items() if one.parameters != _usual_trial(kind)}
+        chosen = model
+        if settings:
+            chosen = fit_conductivity(train, borrowed=borrowed, parameters=parameters, settings=settings, seed=seed)
+        lines = {SEARCHED: mixed_line(chosen, test.features, weights), **model.lines(test.features)}
+        return FoldResult(
+            seed, fold,
+            {name: line_to_observation(line, test.coefficients) for name, line in lines.items()},
+            np.sqrt(model.variance(test.features, test.coefficients)),
+            {
+                "weights": dict(zip(("process", *KINDS), weights, strict=True)),
+                **{kind: {"parameters": dict(one.parameters), "inner_error": one.error,
+                          "inner_error_of_usual": one.usual_error, "n_trials": one.n_trials, "n_pruned": one.n_pruned}
+                   for kind, one in found.items()},
+            },
+        )  # fmt: skip
+
+    def _kept(self, seed: int, fold: int) -> FoldResult | None:
+        path = self.out / f"fold-{self.name(seed, fold)}.json"
+        if not path.exists():
+            return None
+        known = json.loads(path.read_text(encoding="utf-8"))
+        predictions = {name: np.array(values) for name, values in known["predictions"].items()}
+        return FoldResult(seed, fold, predictions, np.array(known["spreads"]), known["record"])
+
+    def _keep(self, result: FoldResult) -> None:
+        text = json.dumps({
+            "predictions": {name: values.tolist() for name, values in result.predictions.items()},
+            "spreads": result.spreads.tolist(), "record": result.record,
+        })  # fmt: skip
+        path = self.out / f"fold-{self.name(result.seed, result.fold)}.json"
+        path.with_suffix(".part").write_text(text, encoding="utf-8")
+        path.with_suffix(".part").replace(path)
+
+    def run(self, on_fold: Callable[[FoldResult], None] = lambda _result: None) -> CrossValidation:
+        """Search every outer fold of every shuffle; finished ones of an earlier run are taken as they are.
+
+        Args:
+            on_fold: Called with each fold's result.
+        """
+        self.budget.check()
+        scored = np.flatnonzero(self.rows.is_scored)
+        place = np.full(len(self.rows.samples), -1)
+        place[scored] = np.arange(len(scored))
+        groups = [self.rows.samples[int(j)].group_id for j in scored]
+        seeds = tuple(range(self.budget.n_seeds))
+        deal = np.array([grouped_folds(groups, N_FOLDS, seed) for seed in seeds], dtype=np.intp)
+        predictions: dict[str, Array] = {}
+        spreads = np.empty(deal.shape)
+        for n_done, (i, fold) in enumerate(product(range(len(seeds)), range(N_FOLDS))):
+            folds = fold_of_each(self.rows, scored, deal[i])
+            result = self._kept(seeds[i], fold)
+            if result is None:
+                result = self.run_fold(seeds[i], fold, folds, len(seeds) * N_FOLDS - n_done)
+                self._keep(result)
+            at = place[np.flatnonzero((folds == fold) & self.rows.is_scored)]
+            for name, values in result.predictions.items():
+                predictions.setdefault(name, np.empty(deal.shape))[i, at] = values
+            spreads[i, at] = result.spreads
+            on_fold(result)
+            self.report("", n_done + 1)
+        return CrossValidation(self.rows.take(scored), seeds, predictions, spreads, deal)
+
+
+def mixed_line(model: ConductivityModel, features: Array, weights: Sequence[float]) -> Array:
+    """Return lines whose level at 25 °C is a weighted mean of process, boosted trees and forest, shape (n, 2).
+
+    The activation energy is that of the promoted model: the mean of process and forest.
+    """
+    lines = model.lines(features)
+    promoted, *parts = (lines[name] for name in (PROMOTED, "gaussian process", "xgboost", "extra trees"))
+    level = np.column_stack([part[:, 0] for part in parts]) @ np.array(weights)
+    return np.column_stack([level, promoted[:, 1]])
+
+
+# ---------------------------------------------------------------- the command's job
+
+
+def search(out: Path, budget: Budget) -> list[ScoreRow]:
+    """Do what ``nascreen train --search`` does: search every fold, track it in MLflow, show progress.
+
+    The run in MLflow has one child for each outer fold, and each of those one for each study.
+
+    Args:
+        out: Folder of the Optuna storage and of the MLflow store.
+        budget: How much is searched.
+
+    Returns:
+        The score table: the searched model beside the usual one and its parts, on the same folds.
+
+    Raises:
+        InputError: If results cannot be written to the folder.
+        RangeError: If the budget cannot be met.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    budget.check()
+    usable_folder(out)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with tracked_run("search", asdict(budget), out) as mlflow, Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=budget.n_seeds * N_FOLDS)
+
+        def report(what: str, n_done: int) -> None:
+            bar.update(task, completed=n_done, description=what)
+
+        rows = training_rows()
+        cv = Search(rows, budget, out, report).run(lambda result: _track(mlflow, result))
+        scores = score_table(cv)
+        log_scores(mlflow, scores)
+    return scores
+
+
+def _track(mlflow: Any, result: FoldResult) -> None:  # noqa: ANN401
+    with mlflow.start_run(run_name=f"seed {result.seed} fold {result.fold}", nested=True):
+        mlflow.log_params({"seed": result.seed, "fold": result.fold})
+        mlflow.log_metrics({f"weight/{name}": value for name, value in result.record["weights"].items()})
+        for kind in KINDS:
+            one = result.record[kind]
+            with mlflow.start_run(run_name=f"study {kind}", nested=True):
+                mlflow.log_params(one["parameters"])
+                mlflow.log_metrics({name: one[name] for name in
+                                    ("inner_error", "inner_error_of_usual", "n_trials", "n_pruned")})  # fmt: skip
