@@ -115,6 +115,43 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
+def filter_columns(lattice: Lattice) -> list[FilterColumn]:
+    """Return what a filter or a sort may name of the scored candidates of a space."""
+    routes = [
+        FilterColumn(
+            name,
+            "text" if name in TEXT_COLUMNS else "number",
+            "Sodium weighed beyond the formula in %" if name == EXCESS else COLUMN_BY_NAME[name].description,
+            may_be_missing=True,
+        )
+        for name in (*ROUTE_COLUMNS, EXCESS)
+    ]
+    derived = [FilterColumn(n, "flag" if n == "in_domain" else "number", text) for n, _, text in _DERIVED]
+    amounts = [FilterColumn(f"amount_{s.lower()}", "number", f"{s} per formula unit") for s in lattice.order]
+    return [*_KEPT, *routes, *derived, FilterColumn("nelements", "number", "Number of elements"), *amounts]
+
+
+def check_query(lattice: Lattice, text: str, sort: str, targets: Sequence[str]) -> Condition:
+    """Read the texts of a query before anything is scored for it.
+
+    Args:
+        lattice: The space.
+        text: As `Screened.query` takes it.
+        sort: As `Screened.query` takes it.
+        targets: As `Screened.query` takes them.
+
+    Returns:
+        The filter as a condition.
+
+    Raises:
+        FilterError: If the filter cannot be used.
+        InputError: If a column or a target is unknown.
+    """
+    columns = [*filter_columns(lattice), *([_PROBABILITY] if _probability(targets) else [])]
+    _sort_columns(sort, columns)
+    return read_filter(text, columns, lattice.order)
+
+
 class Screened:
     """A folder that `nascreen.stream.screen` wrote, open for queries."""
 
@@ -142,21 +179,7 @@ class Screened:
         self._database.execute("SET allowed_directories = ?", [[str(folder.resolve())]])
         self._database.execute("SET enable_external_access = false")
         self._database.execute("SET lock_configuration = true")
-        self.columns = self._columns()
-
-    def _columns(self) -> list[FilterColumn]:
-        routes = [
-            FilterColumn(
-                name,
-                "text" if name in TEXT_COLUMNS else "number",
-                "Sodium weighed beyond the formula in %" if name == EXCESS else COLUMN_BY_NAME[name].description,
-                may_be_missing=True,
-            )
-            for name in (*ROUTE_COLUMNS, EXCESS)
-        ]
-        derived = [FilterColumn(n, "flag" if n == "in_domain" else "number", text) for n, _, text in _DERIVED]
-        amounts = [FilterColumn(f"amount_{s.lower()}", "number", f"{s} per formula unit") for s in self.lattice.order]
-        return [*_KEPT, *routes, *derived, FilterColumn("nelements", "number", "Number of elements"), *amounts]
+        self.columns = filter_columns(self.lattice)
 
     def _source(self, targets: str) -> str:
         amounts = [f'n_{s} / {self.lattice.scale}.0::DOUBLE AS "amount_{s.lower()}"' for s in self.lattice.order]

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -16,6 +15,7 @@ from starlette.responses import Response
 from nascreen import wire
 from nascreen.errors import shown
 from nascreen.gatekeeper import Meters, Rules
+from nascreen.kept_screens import KeptScreens
 from nascreen.problems import MEDIA_TYPE, HttpError, read_json
 from nascreen.serving import Batcher, ModelHolder, Workers
 
@@ -43,7 +43,8 @@ class Parts:
         meters: What is counted.
         rules: What the gatekeeper demands.
         store: Address of the store of campaigns.
-        screens: Folder with kept screens; those made here are kept there too.
+        screens: The kept screens; those made here are kept there too.
+        scorers: The thread that scores spaces, apart so that nothing else waits for it.
         started: When the service started, in seconds of the monotonic clock.
     """
 
@@ -53,7 +54,8 @@ class Parts:
     meters: Meters
     rules: Rules
     store: str
-    screens: Path
+    screens: KeptScreens
+    scorers: Workers
     started: float
 
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from nascreen.datasets import has_sodium, sodium_conductivity_rows
 from nascreen.errors import RangeError, shown
 from nascreen.features import BLOCKS, chemistry_of, feature_matrix
-from nascreen.models import ROOM_TEMPERATURE_C, Prediction, load_models
+from nascreen.models import ROOM_TEMPERATURE_C, Prediction, family_of_sample, load_models
 from nascreen.physics import area_specific_resistance_ohm_cm2, thinnest_thickness_um
-from nascreen.records import Sample, citation
+from nascreen.records import CENSORED_ORIGINS, Sample, citation
 from nascreen.verdicts import reviewed_table
 
 Array = NDArray[np.float64]
@@ -175,6 +175,29 @@ def nearest(candidates: Sequence[Sample], n: int = 3) -> list[list[Neighbour]]:
                 break
         out.append(found)
     return out
+
+
+def best_measured(families: Sequence[str]) -> tuple[float, Sample]:
+    """Return the best measured log10 σ at 15 to 35 °C among families, and its sample.
+
+    Raises:
+        RangeError: If nothing was measured there.
+    """
+    samples, _ = measured_samples()
+    rows = [
+        s
+        for s in samples
+        if s.value_origin not in {"cited", *CENSORED_ORIGINS}
+        and s.conductivity_kind != "bulk"
+        and s.meas_temp_c is not None
+        and 15 <= s.meas_temp_c <= 35
+        and family_of_sample(s) in families
+        and s.second_phase_role != "matrix"
+    ]
+    if not rows:
+        raise RangeError(f"No conductivity near 25 °C was measured in {shown(', '.join(families))}.")
+    best = max(rows, key=lambda s: s.conductivity_s_cm or 0)
+    return float(np.log10(best.conductivity_s_cm or 1)), best
 
 
 def _furnace_gap(candidate: Sample, other: Sample) -> float:

@@ -16,7 +16,6 @@ from nascreen.campaign import (
     MAX_BATCH,
     N_DRAWS,
     Batch,
-    best_measured,
     literature_process,
     log_credited_improvement,
     log_expected_improvement,
@@ -26,7 +25,7 @@ from nascreen.errors import RangeError
 from nascreen.features import chemistry_of
 from nascreen.gaussian import Array
 from nascreen.records import CENSORED_ORIGINS, Sample, citation
-from nascreen.screening import Scored, score
+from nascreen.screening import Scored, best_measured, score
 from nascreen.spaces import generate
 
 MONTE_CARLO = 4 * CREDITED_GAIN / 2 / N_DRAWS**0.5
