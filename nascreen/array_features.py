@@ -47,6 +47,8 @@ _OCTAHEDRAL = (
     "Ca", "Sr", "Co", "Ni", "Cu", "Mn", "La", "Ce", "Pr", "Nd", "Sm", "Eu", "Gd", "Tb", "Dy", "Ho", "Er", "Tm", "Yb",
     "Lu", "Te", "Sb",
 )  # fmt: skip
+ROWS = 4096
+"""Rows computed at once, so that what lies between stays in the cache."""
 SMALLEST_CHARGE = 0.06
 """Charges up to this might pass for the rounding of printed amounts."""
 _CODE = {name: i for i, name in enumerate(FAMILIES)}
@@ -153,21 +155,34 @@ class ArrayFeatures:
         self.processing = feature_matrix(route_samples)[:, BLOCKS["processing"]]
         self.is_glass = np.array([sample.phase == "glass" for sample in route_samples])
 
-    def __call__(self, drawn: Drawn) -> tuple[Array, NDArray[np.intp]]:
-        """Return the features of each candidate, shape (n, len(FEATURE_NAMES)), and its family, shape (n,)."""
-        values = drawn.counts / self.lattice.scale
-        features = np.empty((len(drawn), len(FEATURE_NAMES)))
-        family = family_codes(values, self.symbols, self.is_glass[drawn.route])
+    def __call__(self, drawn: Drawn, out: Array | None = None) -> tuple[Array, NDArray[np.intp]]:
+        """Return the features of each candidate, shape (n, len(FEATURE_NAMES)), and its family, shape (n,).
+
+        Args:
+            drawn: Candidates.
+            out: Array of at least n rows that is filled and of which a view is returned; a new one if None.
+        """
+        features = np.empty((len(drawn), len(FEATURE_NAMES))) if out is None else out[: len(drawn)]
+        family = np.empty(len(drawn), dtype=np.intp)
+        for start in range(0, len(drawn), ROWS):
+            rows = slice(start, start + ROWS)
+            self._fill(features[rows], family[rows], drawn.counts[rows], drawn.route[rows])
+        return features, family
+
+    def _fill(
+        self, features: Array, family: NDArray[np.intp], counts: NDArray[np.int64], route: NDArray[np.intp]
+    ) -> None:
+        values = counts / self.lattice.scale
+        family[:] = family_codes(values, self.symbols, self.is_glass[route])
         features[:, BLOCKS["family"]] = family[:, None] == np.arange(len(FAMILIES))
         features[:, BLOCKS["fraction"]] = self._fractions(values)
         features[:, BLOCKS["field"]] = self._field(values)
         features[:, BLOCKS["magpie"]] = magpie(element_table(), self._padded(values))
-        features[:, BLOCKS["processing"]] = self.processing[drawn.route]
+        features[:, BLOCKS["processing"]] = self.processing[route]
         unclear = np.flatnonzero(self._is_unclear(values))
         if len(unclear):
-            samples = [Sample(formula=formula_of(self.lattice, drawn.counts[i])) for i in unclear]
+            samples = [Sample(formula=formula_of(self.lattice, counts[i])) for i in unclear]
             features[unclear, BLOCKS["field"]] = feature_matrix(samples)[:, BLOCKS["field"]]
-        return features, family
 
     def _get(self, values: Array, *symbols: str) -> Array:
         return _Amounts(values, self.place).get(*symbols)

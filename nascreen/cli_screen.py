@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,6 +78,9 @@ def screen(
     prices: Annotated[Path | None, typer.Option(help="CSV with element, usd_kg and date, instead of 2013's.")] = None,
 ) -> None:
     """Draw candidates of a space, score them with intervals, and keep them as Parquet for nascreen rank --in."""
+    # The blocks are shared out among threads, so that no product of matrices needs threads of its own.
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
     from nascreen.pipeline import progress_bar
     from nascreen.stream import default_prices, read_prices
     from nascreen.stream import screen as run_screen

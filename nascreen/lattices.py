@@ -41,12 +41,18 @@ SAMPLINGS: tuple[Sampling, ...] = ("random", "grid", "sobol", "simple")
 FOLDER = Path(__file__).parent / "spaces"
 CHUNK = 16_384
 """Rows drawn at once, a power of two for Sobol points."""
+SLICE = 4096
+"""Rows decoded at once."""
 MOST_SUPPORTS = 100_000
 MOST_ROUTES = 10_000
 MOST_STEPS = 1000
+MOST_TABULATED = 40_000_000
+"""Fillings of one site times its species that are written down, in 80 MB, where so many are asked for."""
 LARGEST_SPACE = 2**62
 PERMUTED = 4_000_000
 """Spaces up to this size are shuffled whole; larger ones are drawn from."""
+RUN_GROWTH = 4
+"""How many times as long as the next a run of keys is kept."""
 FRUITLESS_DRAWS = 2_000_000
 
 ROUTE_COLUMNS: tuple[str, ...] = (
@@ -203,6 +209,11 @@ class Lattice:
         """Return the charge units that one step of each species brings, shape (species,)."""
         return np.array([int(site.step * self.scale) * s.charge for site in self.sites for s in site.species])
 
+    @cached_property
+    def whole(self) -> NDArray[np.float64]:
+        """Return `matrix` and `charges` side by side: whole numbers that double precision holds exactly."""
+        return np.column_stack([self.matrix, self.charges]).astype(np.float64)
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Drawn:
@@ -225,6 +236,17 @@ class Drawn:
     def __len__(self) -> int:
         """Return how many there are."""
         return len(self.route)
+
+
+def joined(parts: Sequence[Drawn]) -> Drawn:
+    """Return several chunks of candidates as one."""
+    if len(parts) == 1:
+        return parts[0]
+    return Drawn(
+        np.concatenate([part.steps for part in parts]),
+        np.concatenate([part.counts for part in parts]),
+        np.concatenate([part.route for part in parts]),
+    )
 
 
 # ---------------------------------------------------------------- reading
@@ -645,6 +667,8 @@ class _Numbering:
         last = np.flatnonzero(np.append(n_species[1:] != n_species[:-1], True))
         self.strata = np.concatenate(([0], self.first[last + 1]))
         self.size = int(self.first[-1])
+        self.n_asked = 0
+        self.table: NDArray[np.int16] | None = None
 
     def _ways(self, ranges: Sequence[tuple[int, int]]) -> Integers:
         """Return in how many ways parts fill up, cumulated over the amount of the first of them.
@@ -665,8 +689,18 @@ class _Numbering:
             after = table[j, :, -1].copy()
         return table
 
-    def filling(self, number: Integers) -> Integers:
-        """Return the steps of each species for each number, shape (n, species)."""
+    def filling(self, number: Integers) -> NDArray[np.int64] | NDArray[np.int16]:
+        """Return the steps of each species for each number, shape (n, species).
+
+        Once more fillings were asked for than there are, all are written down and looked up from then on.
+        """
+        self.n_asked += len(number)
+        if self.table is None and self.n_asked > self.size and self.size * len(self.site.species) <= MOST_TABULATED:
+            parts = [self._unranked(np.arange(i, min(i + CHUNK, self.size))) for i in range(0, self.size, CHUNK)]
+            self.table = np.vstack(parts).astype(np.int16)
+        return self._unranked(number) if self.table is None else self.table.take(number, axis=0)
+
+    def _unranked(self, number: Integers) -> Integers:
         site = self.site
         chosen = np.searchsorted(self.first, number, side="right") - 1
         inner, kind, support = number - self.first[chosen], self.kind[chosen], self.supports[chosen]
@@ -675,7 +709,7 @@ class _Numbering:
         rows = np.arange(len(number))
         width = site.n_steps + 1
         flat = self.ways.reshape(-1)
-        for j in range(site.at_most):
+        for j in range(site.at_most - 1):
             start = ((kind * site.at_most + j) * width + rest) * width
             low, high = np.zeros_like(rest), np.full_like(rest, site.n_steps)
             for _ in range(site.n_steps.bit_length()):
@@ -686,6 +720,8 @@ class _Numbering:
             inner = inner - np.where(low > 0, flat[start + np.maximum(low - 1, 0)], 0)
             steps[rows, support[:, j]] = low
             rest = rest - low
+        # The last takes what is left; where fewer stand on the site, nothing is.
+        steps[rows, support[:, -1]] = rest
         return steps[:, :-1]
 
 
@@ -695,16 +731,22 @@ def _numberings(lattice: Lattice) -> tuple[_Numbering, ...]:
 
 
 def _decoded(lattice: Lattice, digits: Sequence[Integers]) -> Drawn:
-    """Return candidates from the number of each site's filling and of the route; the mobile ion keeps its range."""
-    numberings = _numberings(lattice)
-    steps = np.hstack([n.filling(digit) for n, digit in zip(numberings, digits, strict=False)])
-    kept = _has_mobile_in_range(lattice, steps)
-    steps, route = steps[kept], digits[-1][kept]
-    # Whole numbers below 2^53 are exact in double precision, whose product is the fast one.
-    counts = (steps.astype(np.float64) @ lattice.matrix.astype(np.float64)).astype(np.int64)
+    """Return candidates from the number of each site's filling and of the route, those that keep range and rules."""
+    steps = np.hstack([n.filling(digit) for n, digit in zip(_numberings(lattice), digits, strict=False)])
+    # One column after another: rules read columns, and only the few candidates that are kept become rows.
+    columns = np.asarray(lattice.whole.T @ steps.astype(np.float64).T)
+    counts, balancing = columns[:-1], -columns[-1]
+    lowest, highest = (float(value * lattice.scale) for value in lattice.mobile_range)
+    kept = (balancing >= lowest) & (balancing <= highest)
     if lattice.mobile:
-        counts[:, lattice.order.index(lattice.mobile)] -= steps @ lattice.charges
-    return Drawn(steps, counts, route.astype(np.intp))
+        counts[lattice.order.index(lattice.mobile)] += balancing
+    route = digits[-1].astype(np.intp)
+    whole: Any = Drawn(steps, counts.T, route)  # type: ignore[arg-type] - whole numbers, in double precision
+    for rule in lattice.rules:
+        kept &= rule_holds(lattice, rule, whole)
+    rows = np.flatnonzero(kept)
+    taken = np.ascontiguousarray(counts.take(rows, axis=1).T).astype(np.int64)
+    return Drawn(steps.take(rows, axis=0).astype(np.int64), taken, route[rows])
 
 
 # ---------------------------------------------------------------- checking
@@ -745,16 +787,15 @@ def rule_holds(lattice: Lattice, rule: LatticeRule, drawn: Drawn) -> Bools:
     return ~applies | met
 
 
-def _has_mobile_in_range(lattice: Lattice, steps: Integers) -> Bools:
+def _is_in_range(lattice: Lattice, balancing: Integers) -> Bools:
     # What balances is counted; the mobile ion may stand on a site besides.
-    balancing = -(steps @ lattice.charges)
     lowest, highest = (value * lattice.scale for value in lattice.mobile_range)
     return np.asarray((math.ceil(lowest) <= balancing) & (balancing <= math.floor(highest)))
 
 
 def is_kept(lattice: Lattice, drawn: Drawn) -> Bools:
     """Tell which candidates have their mobile ion in its range and keep every rule, shape (n,)."""
-    kept = _has_mobile_in_range(lattice, drawn.steps)
+    kept = _is_in_range(lattice, -(drawn.steps @ lattice.charges))
     for rule in lattice.rules:
         kept &= rule_holds(lattice, rule, drawn)
     return kept
@@ -781,15 +822,15 @@ def check_drawn(lattice: Lattice, drawn: Drawn) -> None:
         _demand(
             lattice, ((part >= lowest) & (part <= highest)).all(axis=1), f"species of {site.name} keep their ranges"
         )
-    extra = drawn.counts - drawn.steps @ lattice.matrix
-    charge = drawn.steps @ lattice.charges
+    made = (drawn.steps.astype(np.float64) @ lattice.whole).astype(np.int64)
+    extra, charge = drawn.counts - made[:, :-1], made[:, -1]
     if lattice.mobile:
         charge = charge + extra[:, lattice.order.index(lattice.mobile)]
         extra = np.delete(extra, lattice.order.index(lattice.mobile), axis=1)
     _demand(lattice, (extra == 0).all(axis=1), "the elements are those of the species")
     _demand(lattice, charge == 0, "the charge is zero")
     _demand(lattice, (drawn.counts >= 0).all(axis=1), "no amount is below zero")
-    _demand(lattice, _has_mobile_in_range(lattice, drawn.steps), "the mobile ion keeps its range")
+    _demand(lattice, _is_in_range(lattice, -made[:, -1]), "the mobile ion keeps its range")
     for rule in lattice.rules:
         _demand(lattice, rule_holds(lattice, rule, drawn), rule.sentence)
 
@@ -817,21 +858,24 @@ def candidate_keys(lattice: Lattice, drawn: Drawn) -> NDArray[np.uint64]:
 
 
 class _Seen:
-    """The keys of what was drawn before, sorted."""
+    """The keys of what was drawn before, as sorted runs of which each is several times as long as the next."""
 
     def __init__(self) -> None:
-        self.keys = np.empty(0, dtype=np.uint64)
+        self.runs: list[NDArray[np.uint64]] = []
 
     def new(self, keys: NDArray[np.uint64]) -> NDArray[np.intp]:
         """Return the places of keys not met before, each once, in order; they are met from now on."""
         distinct, places = np.unique(keys, return_index=True)
-        at = np.searchsorted(self.keys, distinct)
-        is_old = np.zeros(len(distinct), dtype=np.bool_)
-        inside = at < len(self.keys)
-        is_old[inside] = self.keys[at[inside]] == distinct[inside]
-        # Both runs are sorted, so a merge by insertion keeps the order without sorting anew.
-        self.keys = np.insert(self.keys, at[~is_old], distinct[~is_old])
-        return np.sort(places[~is_old])
+        is_new = np.ones(len(distinct), dtype=np.bool_)
+        for run in self.runs:
+            at = np.minimum(np.searchsorted(run, distinct), len(run) - 1)
+            is_new &= run[at] != distinct
+        if is_new.any():
+            self.runs.append(distinct[is_new])
+        while len(self.runs) > 1 and len(self.runs[-2]) < RUN_GROWTH * len(self.runs[-1]):
+            # A stable sort finds the two runs and merges them.
+            self.runs[-2:] = [np.sort(np.concatenate(self.runs[-2:]), kind="stable")]
+        return np.sort(places[is_new])
 
 
 def _is_whole(value: object, lowest: int) -> bool:
@@ -906,6 +950,13 @@ def _simple_digits(lattice: Lattice, seed: int) -> Iterator[list[Integers]]:
         yield [*digits, rng.integers(0, len(lattice.routes), size=CHUNK)]
 
 
+def _sliced(source: Iterator[list[Integers]]) -> Iterator[list[Integers]]:
+    """Yield the same numbers in pieces whose candidates stay in the cache."""
+    for digits in source:
+        for start in range(0, len(digits[0]), SLICE):
+            yield [digit[start : start + SLICE] for digit in digits]
+
+
 def draw(lattice: Lattice, n: int, sampling: Sampling = "random", seed: int = 0) -> Iterator[Drawn]:
     """Yield candidates in chunks, each once, balanced exactly and checked against every rule.
 
@@ -933,9 +984,8 @@ def draw(lattice: Lattice, n: int, sampling: Sampling = "random", seed: int = 0)
         "simple": lambda: _simple_digits(lattice, seed),
     }[sampling]()
     seen, n_found, n_fruitless = _Seen(), 0, 0
-    for digits in source:
+    for digits in _sliced(source):
         drawn = _decoded(lattice, digits)
-        drawn = drawn.take(is_kept(lattice, drawn))
         drawn = drawn.take(seen.new(candidate_keys(lattice, drawn)))
         drawn = drawn.take(np.arange(min(len(drawn), n - n_found)))
         n_fruitless = 0 if len(drawn) else n_fruitless + len(digits[0])

@@ -6,11 +6,16 @@ Nothing here makes a string per candidate; formulas are written for the few that
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import math
+import os
 import re
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,10 +25,11 @@ from numpy.typing import NDArray
 
 from nascreen import __version__
 from nascreen.array_features import ArrayFeatures
+from nascreen.bulk import BulkModel
 from nascreen.chemistry import ATOMIC_NUMBER, FAMILIES
 from nascreen.datasets import model_folder
 from nascreen.errors import InputError, MissingExtraError, NascreenError, TableError, shown
-from nascreen.features import BLOCKS, FIELD_NAMES, element_table
+from nascreen.features import BLOCKS, FEATURE_NAMES, FIELD_NAMES, element_table
 from nascreen.lattices import (
     EXCESS,
     FOLDER,
@@ -33,6 +39,7 @@ from nascreen.lattices import (
     Lattice,
     Sampling,
     count_lattice,
+    joined,
     route_values,
 )
 from nascreen.listed import any_lattice, draw_space, listed_space
@@ -51,9 +58,11 @@ from nascreen.screening import REFERENCE_STRENGTH_MPA, REFERENCE_THICKNESS_UM
 
 Array = NDArray[np.float64]
 
-BATCH = 2048
-"""Rows predicted at once: the working arrays of the process stay in some 100 MB."""
+BLOCK = 65_536
+"""Rows scored at once; the work that does not grow with their number is shared, in some 500 MB."""
 PART_ROWS = 131_072
+MOST_THREADS = 4
+"""Each holds a block, so that memory stays below 2 GB."""
 RECORD = "screen.json"
 SPACE_COPY = "space.toml"
 
@@ -130,7 +139,7 @@ def read_prices(path: Path) -> Prices:
 
 @dataclass(eq=False, slots=True)
 class Clock:
-    """Seconds spent in the parts of a screen."""
+    """Seconds of processor spent in the parts of a screen, by all threads together; the total is of the wall."""
 
     draw: float = 0.0
     features: float = 0.0
@@ -139,40 +148,14 @@ class Clock:
     write: float = 0.0
     started: float = field(default_factory=time.perf_counter)
     total: float = 0.0
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def lap(self, name: str, since: float) -> float:
         """Add the time since a moment to a part, and return the moment now."""
-        now = time.perf_counter()
-        setattr(self, name, getattr(self, name) + now - since)
+        now = time.thread_time()
+        with self.lock:
+            setattr(self, name, getattr(self, name) + now - since)
         return now
-
-
-def predict_arrays(models: Models, features: Array) -> tuple[dict[str, Array], list[str]]:
-    """Predict conductivity and activation energy at 25 °C of each row of a feature matrix.
-
-    Args:
-        models: The promoted models.
-        features: Shape (n, f).
-
-    Returns:
-        ``log_sigma``, ``log_sigma_half``, ``ea_ev``, ``ea_half`` and ``novelty`` (distance to the nearest
-        composition learned from), each of shape (n,); and the family of each row.
-    """
-    parts: dict[str, list[Array]] = {}
-    families: list[str] = []
-    for start in range(0, len(features), BATCH):
-        rows = features[start : start + BATCH]
-        lines = models.conductivity.lines(rows)
-        log_sigma, log_half = models.conductivity.log_sigma(lines, np.full(len(rows), ROOM_TEMPERATURE_C))
-        ea, ea_half = models.conductivity.ea(lines)
-        found = {
-            "log_sigma": log_sigma, "log_sigma_half": log_half, "ea_ev": ea, "ea_half": ea_half,
-            "novelty": models.conductivity.distance(rows),
-        }  # fmt: skip
-        for name, values in found.items():
-            parts.setdefault(name, []).append(values)
-        families.extend(lines.family)
-    return {name: np.concatenate(values) for name, values in parts.items()}, families
 
 
 class Scorer:
@@ -182,6 +165,8 @@ class Scorer:
         """Look up what the rows share."""
         self.lattice, self.models, self.prices = lattice, models, prices
         self.features = ArrayFeatures(lattice)
+        self.bulk = BulkModel(models.conductivity)
+        self._own = threading.local()
         table, numbers = element_table(), self.features.numbers
         self.mass = table.atomic_mass[numbers]
         self.per_kg = {
@@ -200,8 +185,8 @@ class Scorer:
     def score(self, drawn: Drawn, clock: Clock | None = None) -> dict[str, NDArray[Any]]:
         """Return every column but the amounts and the route, each of shape (n,)."""
         clock = clock or Clock()
-        now = time.perf_counter()
-        features, family = self.features(drawn)
+        now = time.thread_time()
+        features, family = self.features(drawn, self._matrix(len(drawn)))
         outside = set(np.unique(family)) - {FAMILIES.index(name) for name in self.lattice.families}
         if outside:
             raise NascreenError(
@@ -209,7 +194,7 @@ class Scorer:
                 f"are {', '.join(self.lattice.families)}. Add it, or a rule that leaves it out."
             )
         now = clock.lap("features", now)
-        found, _ = predict_arrays(self.models, features)
+        found = self.bulk.predict(features, drawn.route)
         now = clock.lap("predict", now)
         out: dict[str, NDArray[Any]] = dict(found)
         out["family"] = family
@@ -224,6 +209,12 @@ class Scorer:
         out |= self._composition(drawn.counts, features)
         clock.lap("rest", now)
         return out
+
+    def _matrix(self, n: int) -> Array:
+        """Return a matrix of at least n rows that is this thread's own, made once."""
+        if getattr(self._own, "matrix", None) is None or len(self._own.matrix) < n:
+            self._own.matrix = np.empty((n, len(FEATURE_NAMES)))
+        return np.asarray(self._own.matrix)
 
     def _strength(self, route: NDArray[np.intp], family: NDArray[np.intp]) -> tuple[Array, Array]:
         """Strength depends on route and family alone, so each pair is predicted once."""
@@ -356,31 +347,61 @@ def screen(
     lattice = any_lattice(space)
     models, prices = load_models(), prices or default_prices()
     scorer = Scorer(lattice, models, prices)
-    chunks = draw_space(space, n, sampling, seed)
-    first = next(chunks)  # so that a wrong request is said before the folder is made
+    blocks = _blocks(draw_space(space, n, sampling, seed))
+    clock = Clock()
+    now = time.thread_time()
+    first = next(blocks)  # so that a wrong request is said before the folder is made
     _make_folder(out)
-    clock, done, waiting, n_parts = Clock(), 0, [], 0
-    drawn: Drawn | None = first
-    while drawn is not None:
-        found = scorer.score(drawn, clock)
-        now = time.perf_counter()
+    now = clock.lap("draw", now)
+    done, waiting, n_parts = 0, [], 0
+    for drawn, found in _scored(scorer, itertools.chain([first], blocks), clock):
+        now = time.thread_time()
         waiting.append(_table(lattice, drawn, found, done))
         done += len(drawn)
         if sum(map(len, waiting)) >= PART_ROWS:
             pq.write_table(pa.concat_tables(waiting), out / f"part-{n_parts:05d}.parquet")
             waiting, n_parts = [], n_parts + 1
-        now = clock.lap("write", now)
+        clock.lap("write", now)
         if on_progress:
             on_progress(done)
-        drawn = next(chunks, None)
-        clock.lap("draw", now)
-    now = time.perf_counter()
+    now = time.thread_time()
     if waiting:
         pq.write_table(pa.concat_tables(waiting), out / f"part-{n_parts:05d}.parquet")
     clock.lap("write", now)
     clock.total = time.perf_counter() - clock.started
     _write_record(lattice, space, out, {"n": done, "asked": n, "sampling": sampling, "seed": seed}, models, prices)
     return Screen(out, done, clock)
+
+
+def _scored(scorer: Scorer, blocks: Iterator[Drawn], clock: Clock) -> Iterator[tuple[Drawn, dict[str, NDArray[Any]]]]:
+    """Yield blocks with their scores, in order; others are scored meanwhile by as many threads as processors."""
+    n_threads = min(MOST_THREADS, os.cpu_count() or 1)
+    waiting: deque[tuple[Drawn, Future[dict[str, NDArray[Any]]]]] = deque()
+    with ThreadPoolExecutor(n_threads) as pool:
+        while True:
+            now = time.thread_time()
+            drawn = next(blocks, None)
+            clock.lap("draw", now)
+            if drawn is not None:
+                waiting.append((drawn, pool.submit(scorer.score, drawn, clock)))
+            if not waiting:
+                return
+            # The first block teaches what the others use.
+            if drawn is None or len(waiting) > n_threads or not scorer.bulk.has_learned:
+                done, future = waiting.popleft()
+                yield done, future.result()
+
+
+def _blocks(chunks: Iterator[Drawn]) -> Iterator[Drawn]:
+    """Yield the same candidates in blocks of about `BLOCK`."""
+    waiting: list[Drawn] = []
+    for chunk in chunks:
+        waiting.append(chunk)
+        if sum(map(len, waiting)) >= BLOCK:
+            yield joined(waiting)
+            waiting = []
+    if waiting:
+        yield joined(waiting)
 
 
 def _make_folder(out: Path) -> None:
