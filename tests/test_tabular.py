@@ -30,6 +30,7 @@ from nascreen.columns import (
 )
 from nascreen.descriptors import composition_blocks
 from nascreen.errors import InputError, RangeError, TableError
+from nascreen.gaussian import Array
 from nascreen.learners import (
     LEARNERS,
     Candidate,
@@ -466,7 +467,33 @@ def test_where_columns_say_nothing_the_mixture_is_near_the_median() -> None:
     )
     errors = {score.model: score.mae for score in result.summary}
     assert errors["nascreen"] < 1.1 * errors["median"]
-    assert any("median" in member.split(" on ")[0] for choice in result.choices.values() for member in choice.members)
+    assert all(choice.share < 1 for choice in result.choices.values())
+
+
+def _share(mixed: Array, targets: Array, groups: Sequence[str]) -> float:
+    prepared = ready({"x": np.sin(np.arange(len(targets))).tolist(), "y": targets.tolist()}, "y")
+    folds = np.unique(groups, return_inverse=True)[1] % 5
+    training = tabular.Training({}, targets, folds, prepared, 0, groups)
+    return tabular._sure_share(training, mixed)
+
+
+def test_a_mixture_that_is_ahead_by_luck_stays_near_the_center_and_a_sure_one_counts_whole() -> None:
+    random = np.random.default_rng(0)
+    targets = random.normal(size=60)
+    groups = [f"g{i}" for i in range(60)]
+    assert _share(0.9 * targets, targets, groups) == 1
+    assert _share(-targets, targets, groups) == 0
+    luck = [_share(0.3 * random.normal(size=60), targets, groups) for _ in range(20)]
+    assert np.mean(luck) < 0.3
+
+
+def test_rows_of_one_group_are_no_evidence_of_their_own() -> None:
+    """Six rows of one group predicted well, all others a little worse than by the center: no proof."""
+    targets = np.tile([-1.0, -1.1, 1.0, 1.1], 15)
+    mixed = targets * np.where(np.arange(60) < 6, 0.8, -0.04)
+    alone = _share(mixed, targets, [f"g{i:02}" for i in range(60)])
+    grouped = _share(mixed, targets, [f"g{i // 6}" for i in range(60)])
+    assert grouped < 0.7 < alone
 
 
 # ---------------------------------------------------------------- results
