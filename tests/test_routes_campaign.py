@@ -236,6 +236,21 @@ def test_campaigns_beyond_those_kept_in_memory_are_read_again(
     assert [len(seen(client, name).experiments) for name in names] == [2, 2, 2]
 
 
+def test_of_large_campaigns_few_are_kept_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = f"sqlite:///{tmp_path}/lab.db"
+    opened = campaign_answers.OpenCampaigns(address)
+    for i in range(campaign_answers.MOST_KEPT + 2):
+        Campaign.create(address, f"c{i}", ROWS, [Objective("rel_density_pct")])
+        assert opened.campaign(f"c{i}") is opened.campaign(f"c{i}")
+    assert list(opened._kept) == [f"c{i}" for i in range(2, campaign_answers.MOST_KEPT + 2)]
+    monkeypatch.setattr(campaign_answers, "MOST_KEPT_CANDIDATES", 2 * len(ROWS) + 1)
+    opened.campaign("c0")
+    assert list(opened._kept) == [f"c{campaign_answers.MOST_KEPT + 1}", "c0"]
+    monkeypatch.setattr(campaign_answers, "MOST_KEPT_CANDIDATES", 1)
+    assert opened.campaign("c1").name == "c1"
+    assert list(opened._kept) == ["c1"]
+
+
 # ---------------------------------------------------------------- the pool is a space or rows, never a file
 
 PLACES = (
@@ -617,9 +632,13 @@ def test_the_same_rows_attached_again_add_nothing(client: httpx.Client, make: Ma
     assert ROWS[0] not in [one.values for one in asked]
 
 
-def test_a_campaign_is_made_once(client: httpx.Client, make: Make) -> None:
+def test_a_campaign_is_made_once(client: httpx.Client, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     name = make()
     refused(client.post("/v1/campaigns", json={**body_of(), "name": name}), 409, "exists already")
+    with monkeypatch.context() as patched:  # nothing is drawn for a name that is taken
+        patched.setattr(campaign_answers.Campaign, "create", None)
+        body = {**body_of(), "name": name, "pool": {"space": "sulfides"}}
+        refused(client.post("/v1/campaigns", json=body), 409, "exists already")
     with ThreadPoolExecutor(4) as threads:
         body = {**body_of(), "name": f"c{uuid.uuid4().hex[:8]}"}
         statuses = list(threads.map(lambda _: client.post("/v1/campaigns", json=body).status_code, range(4)))
@@ -657,6 +676,29 @@ def test_two_services_on_one_store_never_give_the_same_candidate(
         assert len({values for _, values in given}) == len(ROWS)
         tell(client, name, given[0][0], 90.0)
         assert seen(other, name) == seen(client, name)
+
+
+def test_a_campaign_that_threads_share_gives_each_the_rows_of_its_own_state(tmp_path: Path) -> None:
+    class Raced(Campaign):
+        """A campaign whose encoded rows another thread replaces as soon as they are kept."""
+
+        others: Any = None
+
+        @property
+        def _encoded(self) -> Any:
+            return self.__dict__["kept"] if self.others is None else self.others
+
+        @_encoded.setter
+        def _encoded(self, value: Any) -> None:
+            self.others = self.__dict__.get("kept")
+            self.__dict__["kept"] = value
+
+    own = Campaign.create(f"sqlite:///{tmp_path}/own.db", "own", ROWS, [Objective("rel_density_pct")])
+    raced = Raced(own.store, "own")
+    raced.table(own.state())
+    own.attach([{"time_h": 3, "rel_density_pct": 80.0}])
+    table = raced.table(own.state())
+    assert len(table.encoded.values) == len(table.pool) == len(ROWS) + 1
 
 
 def test_results_told_by_many_at_once_are_all_kept(client: httpx.Client, make: Make) -> None:
