@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nascreen.acquisition import non_dominated
 from nascreen.campaigns import Campaign, Experiment
 from nascreen.errors import InputError, MissingExtraError, shown
 from nascreen.goals import column_of, holds_all, is_log, unit_of
-from nascreen.optimizer import Objective, Problem, non_dominated
 from nascreen.outcomes import merits_of
+from nascreen.proposals import Objective, Problem
 from nascreen.surrogate import GaussianProcess, Rows, TargetScale
 
 Array = NDArray[np.float64]

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from nascreen.campaigns import Campaign, Experiment, Options, Outcome
 from nascreen.errors import InputError, TableError, shown
 from nascreen.goals import check_bounds, column_of, is_log, read_constraint, result_heading, unit_of
-from nascreen.optimizer import Constraint, Objective
+from nascreen.proposals import Constraint, Objective
 from nascreen.recipes import make_recipe, recipe_text
 from nascreen.records import sample_from_cells
 from nascreen.spreadsheets import Row, Sheet, read_sheet, with_decimal_points

@@ -17,6 +17,7 @@ from typing import Any, TypedDict, Unpack, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from nascreen.acquisition import non_dominated
 from nascreen.database import Database
 from nascreen.encoding import Encoded, Kind, encode
 from nascreen.errors import ConflictError, InputError, IntegrityError, TableError, UnknownNameError, shown
@@ -43,19 +44,8 @@ from nascreen.history import (
     Value,
     Values,
 )
-from nascreen.optimizer import (
-    Acquisition,
-    Constraint,
-    Goal,
-    Objective,
-    Problem,
-    Proposal,
-    Suggested,
-    forbid_all_but,
-    non_dominated,
-    propose,
-)
 from nascreen.optimizer import outlook as outlook_of
+from nascreen.optimizer import propose
 from nascreen.optuna_engine import Engine, propose_by_optuna
 from nascreen.optuna_export import write_study
 from nascreen.outcomes import (
@@ -71,6 +61,7 @@ from nascreen.outcomes import (
     write_experiments,
 )
 from nascreen.pools import PRIOR, Filter, Pool, literature_means, read_pool, table_of, with_literature
+from nascreen.proposals import Acquisition, Constraint, Goal, Objective, Problem, Proposal, Suggested, forbid_all_but
 from nascreen.records import Sample, citation, processing_line
 from nascreen.screening import nearest
 from nascreen.store import Store, open_store

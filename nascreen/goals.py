@@ -10,9 +10,9 @@ from typing import Any, get_args
 
 from nascreen.errors import InputError, RangeError, shown
 from nascreen.history import checked_number
-from nascreen.optimizer import Acquisition, Constraint, Goal, Mode, Objective
 from nascreen.optuna_engine import Engine, check_engine
 from nascreen.pools import Pool
+from nascreen.proposals import Acquisition, Constraint, Goal, Mode, Objective
 from nascreen.records import COLUMN_BY_NAME, Column
 from nascreen.units import UNITS, heading_text
 

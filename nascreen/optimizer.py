@@ -19,7 +19,7 @@ same proposal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import get_args
 
@@ -34,14 +34,12 @@ from nascreen.proposals import (
     Acquisition,
     Constraint,
     Goal,
-    Mode,
     Objective,
     Outlook,
     Problem,
     Proposal,
     Suggested,
     check_problem,
-    forbid_all_but,
 )
 
 Array = NDArray[np.float64]
@@ -138,9 +136,10 @@ class _Worth:
         names = dict.fromkeys([*(o.name for o in problem.objectives), *(c.name for c in problem.constraints)])
         self.told = {name: model_of(problem, name) for name in names}
         self.wanted = frozenset(o.name for o in problem.objectives)
-        # That a constraint will be measured elsewhere makes it no likelier to hold here.
+        # That a constraint will be measured elsewhere makes it no likelier to hold here. Spreads are widened for what
+        # is told of a row, not for which is chosen: a common factor would only draw towards what is unknown.
         self.models = {
-            name: replace(model, pending=pending_of(problem, name)) if name in self.wanted else model
+            name: replace(model, pending=pending_of(problem, name), widening=1.0) if name in self.wanted else model
             for name, model in self.told.items()
         }
         self.merits = [

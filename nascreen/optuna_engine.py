@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nascreen.errors import InputError, MissingExtraError
-from nascreen.optimizer import Problem, Proposal, Suggested
+from nascreen.proposals import Problem, Proposal, Suggested
 
 Engine = Literal["own", "optuna_tpe", "optuna_gp"]
 Array = NDArray[np.float64]

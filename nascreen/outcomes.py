@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from nascreen.errors import TableError, shown
 from nascreen.goals import Settings, column_of, is_log, violation
 from nascreen.history import Suggestion, Value
-from nascreen.optimizer import Objective
 from nascreen.optuna_export import Trial
 from nascreen.pools import Pool
+from nascreen.proposals import Objective
 from nascreen.tables import write_table
 
 Array = NDArray[np.float64]
