@@ -243,8 +243,8 @@ class _Reader:
         return self.columns(difference.inputs[0]), mean, scale
 
     def matern(self, name: str) -> _Block:
-        gathered = self.node(name, "Gather")
-        name, place = gathered.inputs[0], np.asarray(self.graph.constants[gathered.inputs[1]], dtype=np.intp)
+        name, index = self.node(name, "Gather").inputs[:2]
+        place = np.asarray(self.graph.constants[index], dtype=np.intp)
         polynomial, power = self.node(name, "Mul").inputs
         r, square, one = self.node(polynomial, "Sum").inputs
         third = self.node(square, "Mul")
@@ -272,7 +272,7 @@ class _Reader:
 
     def half(self, name: str) -> tuple[list[str], Array, Array]:
         """Read one half of the quadratic form: its kernels, their amplitudes, and the matrix that whitens."""
-        total, whiten = self.node(name, "MatMul").inputs
+        total, whiten = self._whitened(name)
         kernels, scales = [], []
         for term in self.node(total, "Sum").inputs:
             gathered, scale = self.node(term, "Mul").inputs
@@ -280,9 +280,14 @@ class _Reader:
             scales.append(self.constant(scale))
         return kernels, np.array(scales), self.constant(whiten)
 
+    def _whitened(self, name: str) -> tuple[str, str]:
+        """Return the correlations and the matrix whose product, in single precision, a half is."""
+        single, whiten = self.node(self.node(name, "Cast").inputs[0], "MatMul").inputs
+        return self.node(single, "Cast").inputs[0], whiten
+
     def basis(self, name: str) -> NDArray[np.intp]:
         """Read which rows learned from carry the quadratic form."""
-        term = self.node(self.node(self.node(name, "MatMul").inputs[0], "Sum").inputs[0], "Mul").inputs[0]
+        term = self.node(self.node(self._whitened(name)[0], "Sum").inputs[0], "Mul").inputs[0]
         return np.asarray(self.graph.constants[self.node(term, "Gather").inputs[1]], dtype=np.intp)
 
 
@@ -295,24 +300,27 @@ class BulkModel:
     def __init__(self, model: ConductivityModel) -> None:
         """Read the graphs of a promoted model.
 
+        Graphs of another kind than those that `nascreen.export` writes are run as they are, which is slower;
+        `why_graphs` then says why.
+
         Raises:
-            IntegrityError: If a graph is not the promised one, or of another kind than those that `nascreen.export`
-                writes.
+            IntegrityError: If a graph is not the promised one.
         """
         self.model = model
         self.per_ev = -DECADES_PER_EV / REFERENCE_K
         process, trees = (_graph_of(model, name) for name in ("process.onnx", "trees.onnx"))
+        self.forms: tuple[_Form, _Form] | None = None
+        self.why_graphs = ""
         try:
             self._read_process(_Reader(process))
             self._read_trees(trees)
-        except (KeyError, ValueError, IndexError) as error:
-            raise IntegrityError(f"The graphs of the model are of another kind than is expected ({error}).") from error
-        self.forms: tuple[_Form, _Form] | None = None
+        except (IntegrityError, KeyError, ValueError, IndexError) as error:
+            self.why_graphs = f"the graphs of the model are of another kind than is expected: {error}"
 
     @property
     def has_learned(self) -> bool:
-        """Whether the subspace of the variance is known."""
-        return self.forms is not None
+        """Whether the subspace of the variance is known, or none is needed."""
+        return self.forms is not None or bool(self.why_graphs)
 
     def predict(self, features: Array, route: NDArray[np.intp]) -> dict[str, Array]:
         """Predict each row at 25 °C.
@@ -326,7 +334,7 @@ class BulkModel:
             composition learned from), each of shape (n,).
         """
         model, is_large = self.model, len(features) >= LEAST_ROWS
-        lines = self._lines(features, route) if is_large else model.lines(features)
+        lines = self._lines(features, route) if is_large and not self.why_graphs else _by_graphs(model, features)
         log_sigma, log_half = model.log_sigma(lines, np.full(len(features), ROOM_TEMPERATURE_C))
         ea, ea_half = model.ea(lines)
         novelty = self._novelty(features) if is_large else model.distance(features)
@@ -350,7 +358,7 @@ class BulkModel:
             # The subspace learned from the first block does not hold this one: take all of it from now on.
             self.forms = tuple(_Form(s.whiten.astype(np.float32), np.float32(0)) for s in self.parts)  # type: ignore[assignment]
             return self._lines(features, route)
-        return self.model.lines(features)
+        return _by_graphs(self.model, features)
 
     def _joined(self, features: Array, latent: Array, quadratic: Array) -> Lines:
         # Any split of the variance at this one temperature between A and E will do; the cross term is taken as nought.
@@ -477,8 +485,8 @@ class BulkModel:
         by_a, by_e = ((made[:, self.basis] * side.processed).astype(np.float32) for side in self.parts)
         varies = ~((features == features[0]) | np.isnan(features) & np.isnan(features[0])).all(axis=0)
         return _Rows(
-            features, tuple(block.distances(features, varies) for block in self.blocks), way, np.stack(mean, axis=1), (by_a, by_e),
-            kin, self.mean + kind @ self.family_weights, (of_a, of_e),
+            features, tuple(block.distances(features, varies) for block in self.blocks), way,
+            np.stack(mean, axis=1), (by_a, by_e), kin, self.mean + kind @ self.family_weights, (of_a, of_e),
         )  # fmt: skip
 
     def _kernels(self, rows: _Rows, part: slice, scratch: _Scratch) -> Single:
@@ -534,6 +542,17 @@ class BulkModel:
 def _graph_of(model: ConductivityModel, name: str) -> Graph:
     verify_file(model.folder / name, model.card["files"][name])
     return read_graph((model.folder / name).read_bytes())
+
+
+def _by_graphs(model: ConductivityModel, features: Array) -> Lines:
+    """Run the graphs on as many rows at a time as stay in the cache."""
+    parts = [model.lines(features[start : start + ROWS]) for start in range(0, len(features), ROWS)]
+    return Lines(
+        np.concatenate([part.log_sigma_25 for part in parts]),
+        np.concatenate([part.ea_ev for part in parts]),
+        np.concatenate([part.covariance for part in parts]),
+        tuple(name for part in parts for name in part.family),
+    )
 
 
 def _variance(lines: Lines, per_ev: float) -> Array:

@@ -130,7 +130,10 @@ def _kernels(graph: _Graph, model: ConductivityModel) -> list[str]:
     for name, block in blocks.items():
         rows = getattr(trained, name)
         size = 1 if name == "fraction" else rows.shape[1]
-        correlation[name] = _matern(graph, block, rows, size, float(lengths[name]))
+        # Many samples are of one composition or made in one way: each is compared with once.
+        distinct, place = np.unique(rows, axis=0, return_inverse=True)
+        here = _matern(graph, block, distinct, size, float(lengths[name]))
+        correlation[name] = graph("Gather", here, graph.constant(place.ravel(), np.int64), axis=1)
     family = graph("MatMul", _block(graph, "family"), graph.wide(trained.family.T))
     phase = graph("MatMul", _block(graph, "phase"), graph.wide(trained.phase.T))
     processed = graph("Mul", graph("Mul", correlation["field"], correlation["processing"]), phase)
@@ -161,11 +164,13 @@ def _write_reduction(graph: _Graph, process: ArrheniusProcess, kernels: Sequence
     rows, inverse = gaussian.spread_basis(process, SPREAD_ROWS)
     index = graph.constant(rows, np.int64)
     near = [graph("Gather", kernel, index, axis=1) for kernel in kernels]
-    whiten = graph.wide(inverse.T)
+    # A variance needs no more than single precision, which halves what a single row must read.
+    whiten = graph.constant(inverse.T, np.float32)
     halves = []
     for amplitude, observed in zip(gaussian.amplitudes(process.parameters), process.coefficients[rows].T, strict=True):
         scaled = [graph("Mul", k, graph.constant(a * a * observed)) for k, a in zip(near, amplitude, strict=True)]
-        halves.append(graph("MatMul", graph.total(scaled), whiten))
+        half = graph("MatMul", graph("Cast", graph.total(scaled), to=1), whiten)
+        halves.append(graph("Cast", half, to=11))
     products = [(0, 0), (0, 1), (1, 1)]
     sums = [
         graph("ReduceSum", graph("Mul", halves[i], halves[j]), graph.constant([1], np.int64), keepdims=1)
