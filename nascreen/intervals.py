@@ -17,6 +17,9 @@ Array = NDArray[np.float64]
 COVERAGE = 0.90
 LEAST_ROWS_FOR_FAMILY = 30
 LEAST_PAPERS_FOR_FAMILY = 5
+LEAST_ROWS_TO_WIDEN = 5
+LEAST_PAPERS_TO_WIDEN = 4
+"""With less than the former and at least this, a family's own factor counts where it is the larger one."""
 
 
 def conformal_factor(scaled_errors: Array, coverage: float = COVERAGE) -> float:
@@ -36,7 +39,10 @@ def conformal_factor(scaled_errors: Array, coverage: float = COVERAGE) -> float:
 def interval_factors(
     scaled_errors: Array, families: Sequence[str], groups: Sequence[str], coverage: float = COVERAGE
 ) -> dict[str, Any]:
-    """Return conformal factors, overall and for each family of at least five papers and thirty rows.
+    """Return conformal factors, overall and by family.
+
+    A family of at least five papers and thirty rows has its own. One of fewer, down to four papers and five rows, has the
+    larger of its own and that of all: a few rows can show that it is harder than others, not that it is easier.
 
     Args:
         scaled_errors: Errors in units of the predicted standard deviation, shape (n_seeds, n).
@@ -45,12 +51,16 @@ def interval_factors(
         coverage: The promised share.
     """
     names, papers = np.array(families), np.array(groups)
+    overall = conformal_factor(scaled_errors.ravel(), coverage)
     by_family = {}
     for name in sorted(set(families)):
         rows = names == name
-        if rows.sum() >= LEAST_ROWS_FOR_FAMILY and len(set(papers[rows])) >= LEAST_PAPERS_FOR_FAMILY:
-            by_family[name] = conformal_factor(scaled_errors[:, rows].ravel(), coverage)
-    return {"overall": conformal_factor(scaled_errors.ravel(), coverage), "by_family": by_family}
+        n_rows, n_papers = int(rows.sum()), len(set(papers[rows]))
+        if n_rows >= LEAST_ROWS_TO_WIDEN and n_papers >= LEAST_PAPERS_TO_WIDEN:
+            own = conformal_factor(scaled_errors[:, rows].ravel(), coverage)
+            is_known = n_rows >= LEAST_ROWS_FOR_FAMILY and n_papers >= LEAST_PAPERS_FOR_FAMILY
+            by_family[name] = own if is_known else max(own, overall)
+    return {"overall": overall, "by_family": by_family}
 
 
 @dataclass(frozen=True, eq=False)
