@@ -33,8 +33,8 @@ sodium ones; the activation energy is the mean of its own and that of the proces
 is known ("below 1e-7") teach by the likelihood of that bound.
 
 Intervals hold 90 %: the spread of the process, which widens away from data, times a conformal factor from papers left
-out (per family where it has at least 5 papers and 30 rows). Rows far from what all other papers say count less in the
-process.
+out (per family where it has at least 5 papers and 30 rows; with fewer, where its own is the wider one). Rows far from
+what all other papers say count less in the process.
 
 ## Known limits
 
@@ -66,7 +66,7 @@ def card_text(card: Mapping[str, Any], text: str) -> str:
         ["Made by `nascreen train --promote`."],
         _calibration_lines(interval) if "coverage_of_unseen_folds" in interval else [],
         _limit_lines(card["reproducibility"]) if "reproducibility" in card else [],
-        _curve_lines(card["learning_curve"]) if "learning_curve" in card else [],
+        _curve_lines(card["learning_curve"]) if card.get("learning_curve") else [],
         _shift_lines(card["shifts"]) if "shifts" in card else [],
         ["", "## Where it is worse than a lookup", "", *worse_than_lookup(card["scores"])],
         _score_lines(card["scores"]),

@@ -41,8 +41,8 @@ def interval_factors(
 ) -> dict[str, Any]:
     """Return conformal factors, overall and by family.
 
-    A family of at least five papers and thirty rows has its own. One of fewer, down to four papers and five rows, has the
-    larger of its own and that of all: a few rows can show that it is harder than others, not that it is easier.
+    A family of at least five papers and thirty rows has its own. One of fewer, down to four papers and five rows, has
+    the larger of its own and that of all: a few rows can show that it is harder than others, not that it is easier.
 
     Args:
         scaled_errors: Errors in units of the predicted standard deviation, shape (n_seeds, n).

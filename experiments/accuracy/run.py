@@ -1,11 +1,11 @@
 """Accuracy on papers left out: the promoted model, baselines and peers, on the same folds.
 
-    python experiments/accuracy/run.py [--seeds 5] [--out results] [--promote]
+    python experiments/accuracy/run.py [--seeds 5] [--peer-seeds 3] [--out results] [--promote]
 
 Hyperparameters are tuned inside each fold. Writes ``results.csv`` and ``predictions.csv`` (each row by models that had
 not seen its paper) beside this file and the table in the README, and logs to MLflow under ``--out``. ``--promote``
-replaces the models that predictions use, from the same folds. Also says which form of the Arrhenius law the reported
-activation energies belong to.
+replaces the models that predictions use, from the same folds. Peers run on the first shuffles alone. Also says which
+form of the Arrhenius law the reported activation energies belong to.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ MODEL_NAMES = {
 }
 
 
-def peer(cv: CrossValidation, blocks: Sequence[str], make: Callable[[], Any]) -> np.ndarray:
-    """Return out-of-fold predictions of a regressor on some blocks of features and 1/T, on the same folds."""
+def peer(cv: CrossValidation, blocks: Sequence[str], make: Callable[[], Any], n_seeds: int) -> np.ndarray:
+    """Return out-of-fold predictions of a regressor on some blocks of features and 1/T, on the first same folds."""
     rows = cv.rows
     inverse_t = -rows.coefficients[:, 1:2] * rows.coefficients[:, :1]
     features = np.nan_to_num(np.hstack([*(rows.features[:, BLOCKS[name]] for name in blocks), inverse_t]), nan=-1.0)
-    out = np.empty((len(cv.seeds), len(rows.targets)))
-    for i, fold in enumerate(cv.folds):
+    out = np.empty((min(n_seeds, len(cv.seeds)), len(rows.targets)))
+    for i, fold in enumerate(cv.folds[:n_seeds]):
         for k in range(N_FOLDS):
             for kind in (True, False):
                 mask = rows.is_conductivity == kind
@@ -159,6 +159,7 @@ def publish(cv: CrossValidation, scores: Sequence[ScoreRow]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--peer-seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("results"))
     parser.add_argument("--promote", action="store_true", help="replace the models that predictions use")
     options = parser.parse_args()
@@ -170,7 +171,7 @@ def main() -> None:
         strength = cross_validate_strength(range(5))
         if options.promote:
             promote(cv, rows, strength, model_folder())
-        peers = {name: peer(cv, blocks, make) for name, (blocks, make) in PEERS.items()}
+        peers = {name: peer(cv, blocks, make, options.peer_seeds) for name, (blocks, make) in PEERS.items()}
         cv = CrossValidation(cv.rows, cv.seeds, {**cv.predictions, **peers}, cv.spreads, cv.folds)
         scores: list[ScoreRow] = [*score_table(cv), *strength[0]]
         log_scores(mlflow, scores)
