@@ -334,7 +334,7 @@ class BulkModel:
             composition learned from), each of shape (n,).
         """
         model, is_large = self.model, len(features) >= LEAST_ROWS
-        lines = self._lines(features, route) if is_large and not self.why_graphs else _by_graphs(model, features)
+        lines = self._lines(features, route) if is_large and not self.why_graphs else by_graphs(model, features)
         log_sigma, log_half = model.log_sigma(lines, np.full(len(features), ROOM_TEMPERATURE_C))
         ea, ea_half = model.ea(lines)
         novelty = self._novelty(features) if is_large else model.distance(features)
@@ -358,7 +358,7 @@ class BulkModel:
             # The subspace learned from the first block does not hold this one: take all of it from now on.
             self.forms = tuple(_Form(s.whiten.astype(np.float32), np.float32(0)) for s in self.parts)  # type: ignore[assignment]
             return self._lines(features, route)
-        return _by_graphs(self.model, features)
+        return by_graphs(self.model, features)
 
     def _joined(self, features: Array, latent: Array, quadratic: Array) -> Lines:
         # Any split of the variance at this one temperature between A and E will do; the cross term is taken as nought.
@@ -544,7 +544,7 @@ def _graph_of(model: ConductivityModel, name: str) -> Graph:
     return read_graph((model.folder / name).read_bytes())
 
 
-def _by_graphs(model: ConductivityModel, features: Array) -> Lines:
+def by_graphs(model: ConductivityModel, features: Array) -> Lines:
     """Run the graphs on as many rows at a time as stay in the cache."""
     parts = [model.lines(features[start : start + ROWS]) for start in range(0, len(features), ROWS)]
     return Lines(

@@ -196,11 +196,15 @@ def _print_ranking(ranked: list[Scored]) -> None:
     from rich.table import Table
 
     from nascreen.records import processing_line
+    from nascreen.stability import hints
 
     table = Table(title="at 25 °C, with 90 % intervals", title_justify="left")
-    for name in ("#", "formula", "processing", "σ / S cm⁻¹", "Ea / eV", "strength / MPa", "disc / Ω cm²", "domain"):
+    computed = hints([s.sample.formula for s in ranked], [s.prediction.family for s in ranked])
+    has_hints = any(computed)
+    names = ("#", "formula", "processing", "σ / S cm⁻¹", "Ea / eV", "strength / MPa", "disc / Ω cm²")
+    for name in (*names, *(["hull / meV"] if has_hints else []), "domain"):
         table.add_column(name, overflow="fold")
-    for i, scored in enumerate(ranked, start=1):
+    for i, (scored, hint) in enumerate(zip(ranked, computed, strict=True), start=1):
         p = scored.prediction
         table.add_row(
             str(i),
@@ -210,6 +214,7 @@ def _print_ranking(ranked: list[Scored]) -> None:
             f"{p.ea_ev:.2f} ({p.ea_lo:.2f}–{p.ea_hi:.2f})",
             f"{p.strength_mpa:.0f} ({p.strength_lo:.0f}–{p.strength_hi:.0f})",
             f"{scored.resistance_ohm_cm2:.0f}",
+            *([f"{hint.energy_mev:.0f}" if hint else ""] if has_hints else []),
             "yes" if p.in_domain else p.domain_note,
         )
     Console(width=None if sys.stdout.isatty() else 160).print(table)
@@ -289,9 +294,11 @@ def _measured_text(sample: Any) -> str:  # noqa: ANN401
 def ranking_cells(position: int, scored: Scored) -> dict[str, str]:
     """Return one line of a ranking as cells."""
     from nascreen.records import cells_from_sample
+    from nascreen.stability import hints
     from nascreen.tables import CONDITION_COLUMNS, result_cells
 
     columns = ["label", *CONDITION_COLUMNS]
+    (hint,) = hints([scored.sample.formula], [scored.prediction.family])
     results = result_cells(scored.prediction)
     results.pop("error")
     return {
@@ -300,6 +307,8 @@ def ranking_cells(position: int, scored: Scored) -> dict[str, str]:
         **results,
         "thinnest_um": f"{scored.thinnest_um:.4g}",
         "resistance_ohm_cm2": f"{scored.resistance_ohm_cm2:.4g}",
+        "hull_formula": hint.formula if hint else "",
+        "hull_mev_atom": f"{hint.energy_mev:.4g}" if hint else "",
     }
 
 

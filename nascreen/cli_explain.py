@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nascreen.errors import RangeError, shown
+from nascreen.errors import InputError, RangeError, shown
 
 if TYPE_CHECKING:
     from nascreen.explain import Change, Explanation
     from nascreen.models import Prediction
+    from nascreen.records import Sample
     from nascreen.screening import Neighbour
 
 
 def explain(
-    formula: Annotated[str, typer.Argument(help="Formula, such as Na3Zr2Si2PO12.")],
+    formula: Annotated[str | None, typer.Argument(help="Formula, such as Na3Zr2Si2PO12.")] = None,
     phase: Annotated[str, typer.Option(help="crystalline, glass, glass_ceramic or composite.")] = "",
     sinter_temp_c: Annotated[str, typer.Option(help="Sintering temperature in °C.")] = "",
     sinter_time_h: Annotated[str, typer.Option(help="Time at the sintering temperature in h.")] = "",
@@ -34,6 +37,8 @@ def explain(
     seed: Annotated[int, typer.Option("--seed", help="Seed of the samples drawn to count from.")] = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse formulas that are not charge balanced.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    folder: Annotated[Path | None, typer.Option("--in", help="Folder that nascreen screen wrote.")] = None,
+    candidate: Annotated[int | None, typer.Option("--candidate", help="Number of its candidate.")] = None,
 ) -> None:
     """Say why: what each input adds, the nearest measured samples, what limits it and what would change it."""
     threshold = threshold_of(above)
@@ -41,18 +46,44 @@ def explain(
     from nascreen.tables import conditions_from_cells
 
     cells = {
-        "formula": formula, "phase": phase, "sinter_temp_c": sinter_temp_c, "sinter_time_h": sinter_time_h,
+        "formula": formula or "", "phase": phase, "sinter_temp_c": sinter_temp_c, "sinter_time_h": sinter_time_h,
         "heat_temp_c": heat_temp_c, "heat_time_h": heat_time_h, "press_mpa": press_mpa,
         "rel_density_pct": rel_density_pct, "porosity_pct": porosity_pct, "second_phase": second_phase,
         "second_phase_role": second_phase_role, "meas_temp_c": meas_temp_c,
     }  # fmt: skip
-    found = reasons_for(conditions_from_cells(cells, strict=strict), against=against, seed=seed)
+    if folder is None and candidate is None and formula is not None:
+        sample = conditions_from_cells(cells, strict=strict)
+    else:
+        sample = _of_screen(folder, candidate, [name for name, text in cells.items() if text])
+    found = reasons_for(sample, against=against, seed=seed)
+    hint = _stability(found.prediction)
     if as_json:
         import json
 
-        print(json.dumps(explanation_values(found, threshold), ensure_ascii=False, indent=1))
+        print(json.dumps({**explanation_values(found, threshold), "stability": hint}, ensure_ascii=False, indent=1))
     else:
         print(explanation_text(found, threshold))
+        print(f"\nComputed stability, a hint\n  {hint}")
+
+
+def _of_screen(folder: Path | None, candidate: int | None, given: Sequence[str]) -> Sample:
+    """Return a candidate of a screen, and refuse anything given beside it."""
+    from nascreen.queries import Screened
+
+    if folder is None or candidate is None:
+        raise InputError(
+            "Give a formula, or both --in FOLDER and --candidate N; for example: nascreen explain Na3Zr2Si2PO12"
+        )
+    if given:
+        raise InputError(f"The candidate of a screen says how it is made; leave out {', '.join(given)}.")
+    return Screened(folder).sample(candidate)
+
+
+def _stability(prediction: Prediction) -> str:
+    from nascreen.stability import hints, why_no_hint
+
+    (hint,) = hints([prediction.sample.formula], [prediction.family])
+    return hint.sentence if hint else why_no_hint(prediction.sample.formula, prediction.sample.phase)
 
 
 def threshold_of(text: str) -> float | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -138,10 +139,29 @@ def rank_screened(
     )
     for note in found.notes:
         print(f"nascreen: {note}", file=sys.stderr)
+    if found.rows and form == "table":
+        print(_how_to_explain(found.rows[0], folder), file=sys.stderr)
     if not found.rows:
         print("widen the filter, or ask for the probability of a --target instead of a limit", file=sys.stderr)
     columns = [c.name for c in screened.columns if not c.name.startswith("amount_")]
     _write_found(found.rows, ["rank", "formula", *columns, "domain_note"], form, out)
+
+
+def _how_to_explain(row: Mapping[str, Any], folder: Path | None) -> str:
+    """Return the command that gives the reasons for a candidate."""
+    from nascreen.lattices import ROUTE_COLUMNS
+    from nascreen.tables import CONDITION_COLUMNS
+
+    if folder is not None:
+        return f"reasons: nascreen explain --in {folder} --candidate {row['candidate']}"
+    given = [name for name in ROUTE_COLUMNS if name in row and name in CONDITION_COLUMNS and name not in _NOT_ASKED]
+    options = [f"--{name.replace('_', '-')} {row[name]:g}" if isinstance(row[name], float)
+               else f"--{name.replace('_', '-')} {shlex.quote(row[name])}" for name in given]  # fmt: skip
+    return " ".join(["reasons: nascreen explain", row["formula"], *options])
+
+
+_NOT_ASKED = frozenset({"structure", "synthesis", "second_phase_wt_pct"})
+"""Columns of a route that `nascreen explain` takes from a screen alone."""
 
 
 def _scored_now(space: str, n: int | None, seed: int) -> Screened:
@@ -229,6 +249,7 @@ def _print_found(rows: Sequence[dict[str, Any]]) -> None:
         "strength / MPa",
         "disc / Ω cm²",
         "USD/kg",
+        "hull / meV",
         "domain",
     )
     for name in (*headers[:3], *(["P"] if has_probability else []), *headers[3:]):
@@ -244,6 +265,7 @@ def _print_found(rows: Sequence[dict[str, Any]]) -> None:
             f"{row['ea_ev']:.2f} ({row['ea_lo']:.2f}–{row['ea_hi']:.2f})",
             f"{row['strength_mpa']:.0f} ({row['strength_lo']:.0f}–{row['strength_hi']:.0f})",
             f"{row['resistance_ohm_cm2']:.0f}", "?" if "cost_usd_kg" not in row else f"{row['cost_usd_kg']:.0f}",
+            f"{row['hull_mev_atom']:.0f}" if "hull_mev_atom" in row else "",
             row["domain_note"] or "yes",
         )  # fmt: skip
     Console(width=None if sys.stdout.isatty() else 180).print(table)

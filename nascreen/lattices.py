@@ -741,7 +741,8 @@ def _decoded(lattice: Lattice, digits: Sequence[Integers]) -> Drawn:
     if lattice.mobile:
         counts[lattice.order.index(lattice.mobile)] += balancing
     route = digits[-1].astype(np.intp)
-    whole: Any = Drawn(steps, counts.T, route)  # type: ignore[arg-type] - whole numbers, in double precision
+    # Whole numbers all the same, though in short integers and double precision.
+    whole = Drawn(steps, counts.T, route)  # type: ignore[arg-type]
     for rule in lattice.rules:
         kept &= rule_holds(lattice, rule, whole)
     rows = np.flatnonzero(kept)

@@ -26,16 +26,19 @@ from nascreen.lattices import (
     EXCESS,
     ROUTE_COLUMNS,
     TEXT_COLUMNS,
+    Drawn,
     Lattice,
     Sampling,
     check_printed,
     formula_of,
     read_lattice,
+    samples_of,
 )
 from nascreen.listed import any_lattice, default_request
-from nascreen.records import COLUMN_BY_NAME
+from nascreen.records import COLUMN_BY_NAME, Sample
 from nascreen.spaces import SPACES
-from nascreen.stream import DOUBTS, RECORD, SPACE_COPY, Prices, default_prices, present_hashes, screen
+from nascreen.stability import computed_nasicons
+from nascreen.stream import DOUBTS, HULL_ROW, RECORD, SPACE_COPY, Prices, default_prices, present_hashes, screen
 
 Array = NDArray[np.float64]
 
@@ -43,7 +46,7 @@ HIGHER_IS_BETTER: dict[str, bool] = {
     "conductivity_s_cm": True, "conductivity_lo": True, "conductivity_hi": True, "ea_ev": False, "ea_lo": False,
     "ea_hi": False, "strength_mpa": True, "strength_lo": True, "strength_hi": True, "resistance_ohm_cm2": False,
     "thinnest_um": False, "novelty": False, "cost_usd_kg": False, "hhi_production": False, "hhi_reserve": False,
-    "radius_mismatch": False, "probability": True,
+    "radius_mismatch": False, "hull_mev_atom": False, "hull_distance": False, "probability": True,
 }  # fmt: skip
 """What is better, for sorting best first; other columns go upwards."""
 
@@ -92,6 +95,17 @@ _KEPT: tuple[FilterColumn, ...] = (
     FilterColumn("radius_mismatch", "number", "Mean radius mismatch of dopants with the host", may_be_missing=True),
 )
 
+_HULL: tuple[FilterColumn, ...] = (
+    FilterColumn(
+        "hull_mev_atom",
+        "number",
+        "Computed energy above the hull of the nearest computed NASICON in meV/atom, a hint; none elsewhere",
+        may_be_missing=True,
+    ),
+    FilterColumn("hull_distance", "number", "Distance in composition to that NASICON", may_be_missing=True),
+)
+"""Columns that screens of earlier versions do not have: nothing is known there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -128,7 +142,7 @@ def filter_columns(lattice: Lattice) -> list[FilterColumn]:
     ]
     derived = [FilterColumn(n, "flag" if n == "in_domain" else "number", text) for n, _, text in _DERIVED]
     amounts = [FilterColumn(f"amount_{s.lower()}", "number", f"{s} per formula unit") for s in lattice.order]
-    return [*_KEPT, *routes, *derived, FilterColumn("nelements", "number", "Number of elements"), *amounts]
+    return [*_KEPT, *_HULL, *routes, *derived, FilterColumn("nelements", "number", "Number of elements"), *amounts]
 
 
 def check_query(lattice: Lattice, text: str, sort: str, targets: Sequence[str]) -> Condition:
@@ -180,12 +194,15 @@ class Screened:
         self._database.execute("SET enable_external_access = false")
         self._database.execute("SET lock_configuration = true")
         self.columns = filter_columns(self.lattice)
+        named = self._execute("SELECT * FROM read_parquet(?) LIMIT 0", [self.parts]).description
+        self._has_hull = HULL_ROW in {column[0] for column in named}
 
     def _source(self, targets: str) -> str:
         amounts = [f'n_{s} / {self.lattice.scale}.0::DOUBLE AS "amount_{s.lower()}"' for s in self.lattice.order]
         derived = [f"{sql} AS {name}" for name, sql, _ in _DERIVED]
         files = ", ".join(f"'{part.replace(chr(39), chr(39) * 2)}'" for part in self.parts)
-        extra = ", ".join([*amounts, *derived, "bit_count(system) AS nelements", *filter(None, [targets])])
+        hull = [] if self._has_hull else [f"-1 AS {HULL_ROW}", *(f"NULL::FLOAT AS {c.name}" for c in _HULL)]
+        extra = ", ".join([*amounts, *derived, *hull, "bit_count(system) AS nelements", *filter(None, [targets])])
         return f"(SELECT *, {extra} FROM read_parquet([{files}]))"  # noqa: S608 - nothing of a person's text
 
     def query(
@@ -234,6 +251,21 @@ class Screened:
         rows = self._rows(source, chosen[offset:last], probability)
         n_matching = self._count(source, condition)
         return Found(rows, n_matching, self.record["n"], self.record, len(chosen) > last, self.notes)
+
+    def sample(self, candidate: int) -> Sample:
+        """Return a candidate as a sample.
+
+        Raises:
+            RangeError: If the screen has no candidate of this number.
+        """
+        if not 0 <= candidate < self.record["n"]:
+            last = self.record["n"] - 1
+            raise RangeError(f"There is no candidate {candidate} in the screen; allowed is 0 to {last}.")
+        counts = ", ".join(f"n_{s}" for s in self.lattice.order)
+        sql = f"SELECT route, {counts} FROM read_parquet(?) WHERE candidate = ?"  # noqa: S608 - values are bound
+        route, *amounts = self._execute(sql, [self.parts, candidate]).fetchone()
+        drawn = Drawn(np.empty((1, 0), np.int64), np.array([amounts], dtype=np.int64), np.array([route], dtype=np.intp))
+        return samples_of(self.lattice, drawn)[0]
 
     def close(self) -> None:
         """Close the database."""
@@ -328,7 +360,7 @@ class Screened:
         names = [c.name for c in self.columns if not c.name.startswith("amount_")]
         names += ["probability"] if probability else []
         counts = [f"n_{s}" for s in self.lattice.order]
-        listed = ", ".join([*(f'"{n}"' for n in names), "doubts", *counts])
+        listed = ", ".join([*(f'"{n}"' for n in names), "doubts", HULL_ROW, *counts])
         sql = f"SELECT {listed} FROM {source} WHERE candidate IN (SELECT unnest(?))"  # noqa: S608 - values are bound
         cursor = self._execute(sql, [[candidate for candidate, _ in chosen]])
         keys = [d[0] for d in cursor.description]
@@ -339,7 +371,9 @@ class Screened:
         amounts = np.array([row.pop(name) for name in counts], dtype=np.int64)
         formula = formula_of(self.lattice, amounts)
         check_printed(self.lattice, amounts, formula)
-        doubts = row.pop("doubts")
+        doubts, hull = row.pop("doubts"), row.pop(HULL_ROW)
+        if hull >= 0:
+            row["hull_formula"] = computed_nasicons().formulas[hull]
         values = {k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in row.items() if v not in (None, "")}
         reasons = [text for i, text in enumerate(DOUBTS) if doubts >> i & 1]
         return {"rank": rank, "formula": formula, **values, "domain_note": "; ".join(reasons)}

@@ -57,6 +57,9 @@ ORIGIN_MEANINGS: dict[str, str] = {
 }
 """What each of `VALUE_ORIGINS` means."""
 
+OTHER_TABLES = ("stability", "elements")
+"""Tables that hold no samples: computed stabilities of NASICONs, properties of the elements."""
+
 LICENCES: dict[str, tuple[str, str]] = {
     "Open Database License 1.0": ("ODbL-1.0", "https://opendatacommons.org/licenses/odbl/1-0/"),
     "CC-BY-4.0": ("CC-BY-4.0", "https://creativecommons.org/licenses/by/4.0/"),
@@ -299,7 +302,7 @@ class Table:
 
 
 def read_tables(folder: Path) -> tuple[Table, ...]:
-    """Return the tables of a folder: those of samples, and the properties of the elements where they are there.
+    """Return the tables of a folder: those of samples, and `OTHER_TABLES` where they are there.
 
     Args:
         folder: Folder with ``NAME.csv`` and ``NAME.json``.
@@ -307,7 +310,7 @@ def read_tables(folder: Path) -> tuple[Table, ...]:
     Raises:
         IntegrityError: If a record or its table cannot be read.
     """
-    names = [*TABLE_NAMES, *(["elements"] if (folder / "elements.json").is_file() else [])]
+    names = [*TABLE_NAMES, *(name for name in OTHER_TABLES if (folder / f"{name}.json").is_file())]
     return tuple(_read_table(folder, name) for name in names)
 
 
@@ -553,7 +556,8 @@ Made by `nascreen data schema --write` from the columns in `nascreen/records.py`
 do not edit. `datapackage.json` (Frictionless) and `croissant.json` (Croissant 1.1) say the same to programs, and
 `nascreen data schema --format jsonschema` prints the schema of a JSON record.
 
-One row is one sample at one temperature, but for `elements`. An empty cell is a value that the text does not state.
+One row is one sample at one temperature, but for `elements` and `stability`. An empty cell is a value that the text
+does not state.
 
 The tables hold what their sources print. `verdicts.csv` holds the reviewed decisions about single rows and about
 findings of the quality checks (kept, corrected, excluded), each with its reason; what learns, ranks or compares reads

@@ -55,6 +55,7 @@ from nascreen.models import (
 from nascreen.physics import area_specific_resistance_ohm_cm2, thinnest_thickness_um
 from nascreen.recipes import TOXIC_ELEMENTS
 from nascreen.screening import REFERENCE_STRENGTH_MPA, REFERENCE_THICKNESS_UM
+from nascreen.stability import TRUSTED_DISTANCE, computed_nasicons, nearest_computed
 
 Array = NDArray[np.float64]
 
@@ -65,6 +66,8 @@ MOST_THREADS = 4
 """Each holds a block, so that memory stays below 2 GB."""
 RECORD = "screen.json"
 SPACE_COPY = "space.toml"
+HULL_ROW = "hull_row"
+"""Column with the place of the nearest computed NASICON in its table, -1 for none."""
 
 DOUBTS: tuple[str, ...] = (
     "holds an element never seen in the data",
@@ -207,6 +210,7 @@ class Scorer:
         )
         out["doubts"] = self._doubts(drawn, family, out)
         out |= self._composition(drawn.counts, features)
+        out |= self._stability(drawn.counts, family)
         clock.lap("rest", now)
         return out
 
@@ -233,6 +237,18 @@ class Scorer:
             found["log_sigma_half"] > WIDEST_TRUSTED_DECADES,
         )
         return np.asarray(sum(np.uint8(1 << i) * check.astype(np.uint8) for i, check in enumerate(checks)))
+
+    def _stability(self, counts: NDArray[np.int64], family: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
+        """Return the computed NASICON nearest to each candidate where it says something, -1 and NaN elsewhere."""
+        row, energy = np.full(len(counts), -1, dtype=np.int32), np.full(len(counts), math.nan)
+        distance = energy.copy()
+        framework = np.flatnonzero(family == FAMILIES.index("nasicon"))
+        nearest, apart = nearest_computed(counts[framework], self.lattice.order)
+        kept = apart <= TRUSTED_DISTANCE
+        row[framework[kept]] = nearest[kept]
+        energy[framework[kept]] = computed_nasicons().energies_mev[nearest[kept]]
+        distance[framework[kept]] = apart[kept]
+        return {HULL_ROW: row, "hull_mev_atom": energy, "hull_distance": distance}
 
     def _composition(self, counts: NDArray[np.int64], features: Array) -> dict[str, NDArray[Any]]:
         mass = counts * self.mass

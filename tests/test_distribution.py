@@ -74,7 +74,7 @@ def test_the_licence_of_the_glasses_travels_with_the_table(installed: Path) -> N
     tables = installed / "nascreen" / "_data" / "datasets"
     assert (tables / "LICENSE-glasses.txt").is_file()
     names = {p.name for p in tables.glob("*.csv")}
-    assert names == {"elements.csv", "glasses.csv", "literature.csv", "lithium.csv", "verdicts.csv"}
+    assert names == {"elements.csv", "glasses.csv", "literature.csv", "lithium.csv", "stability.csv", "verdicts.csv"}
 
 
 def test_the_sdist_holds_what_the_repository_is_built_from(distributions: Path) -> None:

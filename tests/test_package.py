@@ -23,7 +23,7 @@ ORDER = (
     "spreadsheets", "units", "datasets", "lab", "schema", "loaders", "verdicts", "quality", "replicates",
     "founding", "overview", "bibliography", "gaussian", "intervals", "features", "encoding", "surrogate", "trees", "proposals", "acquisition", "beliefs", "optimizer",
     "recipes", "models", "graphs", "packed_trees", "bulk", "tables", "training", "shifts", "cards", "export", "tracking", "tuning", "descriptors", "learners",
-    "columns", "tabular", "spaces", "lattices", "listed", "array_features", "screening", "explain", "stream", "filters", "queries",
+    "columns", "tabular", "spaces", "lattices", "listed", "array_features", "stability", "screening", "explain", "stream", "filters", "queries",
     "catalogue", "plots", "campaign", "pools", "optuna_engine", "goals", "optuna_export", "outcomes", "campaigns",
     "campaign_files", "campaign_figures", "wording", "figures", "data_figures", "report", "pipeline", "quality_report", "access", "wire",
     "wire_data", "wire_rank", "wire_campaign", "problems", "serving", "gatekeeper", "answers", "kept_screens", "routes", "routes_predict",
