@@ -41,6 +41,7 @@ async function route() {
   try {
     const made = await viewOf(view);
     if (readAddress().view === view) made.show(params);
+    if (!performance.getEntriesByName("useful").length) performance.mark("useful");
   } catch (error) {
     views.delete(view);
     fill(document.getElementById(view), failure(error, route));

@@ -117,7 +117,7 @@ export class ChoiceField {
       return [input, words];
     });
     this.node = h("fieldset", { class: "choice" }, h("legend", {}, title),
-      h("div", { class: "segments" }, this.inputs.map(([input, words]) => [input, h("label", { for: input.id }, words)])));
+      h("div", { class: "segments" }, this.inputs.map(([input, words]) => h("span", { class: "segment" }, input, h("label", { for: input.id }, words)))));
     this.value = choices[0][0];
   }
 

@@ -11,7 +11,6 @@ import { keepState, linkTo } from "./state.js";
 const ZERO_C = 273.15;
 const ROOM_C = 25;
 const EXPLAIN_PAUSE_MS = 350;
-const CURVE_PAUSE_MS = 30;
 
 const NASICON = { formula: "Na3Zr2Si2PO12", sinter_temp_c: 1100, sinter_time_h: 10, porosity_pct: 10, synthesis: "solid_state" };
 const THIOBORATE = { formula: "Na3BS3", press_mpa: 360 };
@@ -43,7 +42,6 @@ class PredictView {
     this.predict = latest(() => this.askPrediction());
     this.curve = latest(() => this.askCurve());
     this.explain = latest(() => this.askReasons());
-    this.curveSoon = debounced(CURVE_PAUSE_MS, () => this.curve());
     this.explainSoon = debounced(EXPLAIN_PAUSE_MS, () => this.explain());
     this.keepSoon = debounced(200, () => keepState("predict", this.values()));
     this.round = 0;
@@ -148,7 +146,7 @@ class PredictView {
     }
     this.results.wait();
     this.predict();
-    this.curveSoon();
+    this.curve();
     this.explainSoon();
   }
 
@@ -184,7 +182,7 @@ class PredictView {
     const given = this.numbers.meas_temp_c.value;
     const low = Math.max(-200, Math.min(-25, given === null ? 0 : given - 10));
     const high = Math.min(1000, Math.max(300, given === null ? 0 : given + 10));
-    return this.ask("/v1/curve", { from_c: low, to_c: high, n: 50 }, (c) => this.results.showCurve(c, given),
+    return this.ask("/v1/curve", { from_c: low, to_c: high, n: 40 }, (c) => this.results.showCurve(c, given),
       () => this.results.noCurve());
   }
 
@@ -439,7 +437,7 @@ function arrhenius(c, { axis, log }, width, points, measured, kinds, temp) {
     layout: {
       margin: { l: 64, r: 16, t: 48, b: 48 },
       xaxis: { ...axis, range, title: { ...axis.title, text: "1000 / T (K⁻¹)" } },
-      xaxis2: { ...axis, range, matches: "x", overlaying: "x", side: "top", tickvals: marks.map(x), ticktext: marks.map((t) => String(t).replace("-", "−")),
+      xaxis2: { ...axis, range, overlaying: "x", side: "top", tickvals: marks.map(x), ticktext: marks.map((t) => String(t).replace("-", "−")),
         showgrid: false, title: { ...axis.title, text: "T (°C)", standoff: 4 } },
       yaxis: { ...logAxis(log, [...points.flatMap((p) => [p.conductivity_lo, p.conductivity_hi]), ...measured.map((m) => m.conductivity_s_cm)], sci), title: { ...axis.title, text: "σ (S/cm)" } },
     },
@@ -498,7 +496,7 @@ function changes(list, view) {
       c.in_domain ? null : h("span", { class: "sub warnword" }, `outside the domain: ${c.domain_note}`)] },
     { head: "Decades", kind: "n", cell: (c) => signed(c.gain_decades) },
     { head: "σ (S/cm), 90 %", kind: "n", cell: (c) => [conductivity(c.conductivity_s_cm), h("span", { class: "sub" }, `${conductivity(c.conductivity_lo)} to ${conductivity(c.conductivity_hi)}`)] },
-  ], list);
+  ], list, "", "stack");
 }
 
 function nearest(list) {

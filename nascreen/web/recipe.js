@@ -31,8 +31,18 @@ export function recipeSheet(campaign, experiments) {
   };
   const form = h("form", { class: "row sheet-form", on: { submit: (event) => { event.preventDefault(); make(); } } },
     batch.node, h("button", { type: "submit" }, "Make sheet"), print);
-  const dialog = openDialog("Recipe sheet", [form, inside], { wide: true });
-  dialog.classList.add("print");
+  // A dialog lies above the page and cannot run over several sheets of paper; a copy of its content can.
+  const paper = h("div", { class: "paper" });
+  const lay = () => { fill(paper, inside.cloneNode(true)); document.body.append(paper); };
+  const lift = () => paper.remove();
+  addEventListener("beforeprint", lay);
+  addEventListener("afterprint", lift);
+  const onClose = () => {
+    removeEventListener("beforeprint", lay);
+    removeEventListener("afterprint", lift);
+    lift();
+  };
+  openDialog("Recipe sheet", [form, inside], { wide: true, onClose });
   make();
 }
 

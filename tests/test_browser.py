@@ -1,0 +1,612 @@
+"""Promises of the page in a real browser: the four tasks from start to end, for everyone, safe, and quick."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import httpx
+import pytest
+
+from nascreen.access import Tokens
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+
+ARGUMENTS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+SIZES = {"laptop": {"width": 1366, "height": 768}, "phone": {"width": 390, "height": 844}}
+FILLED = {
+    "formula": "Na3Zr2Si2PO12", "phase": "composite", "sinter_temp_c": "1100", "porosity_pct": "10",
+    "second_phase": "epoxy", "second_phase_role": "pore_filler", "above": "1e-4",
+}  # fmt: skip
+HOSTILE = """<img src=x onerror="hacked=1"><svg onload=hacked=1></svg><script>hacked=1</script>'">{{7*7}}<b>&amp;"""
+WAIT = 30_000
+BUSY = 1.5
+"""Load by processor from which a time says more of the neighbours than of the page."""
+CAMPAIGN = {
+    "pool": {"space": "thioborate"}, "n": 60, "objectives": [{"property": "log_conductivity", "mode": "max"}],
+    "measure": ["strength_mpa"],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as runner:
+        opened = runner.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        yield opened
+        opened.close()
+
+
+class Reader:
+    """Someone who has the page open; what the browser complains of is kept."""
+
+    def __init__(self, browser: Any, client: httpx.Client, size: str = "laptop", scheme: str = "light") -> None:
+        is_phone = size == "phone"
+        self.context = browser.new_context(
+            base_url=str(client.base_url), viewport=SIZES[size], color_scheme=scheme, is_mobile=is_phone,
+            has_touch=is_phone, accept_downloads=True, permissions=["clipboard-read", "clipboard-write"],
+        )  # fmt: skip
+        self.context.set_default_timeout(WAIT)
+        self.page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", lambda line: self._heard(line.type, line.text))
+
+    def _heard(self, kind: str, text: str) -> None:
+        # The browser itself reports every answer that is a problem; the page shows those in words.
+        if kind in {"error", "warning"} and "Failed to load resource" not in text:
+            self.complaints.append(text)
+
+    def open(self, view: str = "", **values: str) -> Any:
+        self.page.goto(f"/#{view}{f'?{urlencode(values, quote_via=quote)}' if values else ''}")
+        return self.page
+
+    def shot(self, name: str, folder: Path) -> None:
+        self.page.screenshot(path=folder / f"{name}.png", full_page=True)
+
+
+@pytest.fixture
+def reader(browser: Any, service: httpx.Client) -> Iterator[Reader]:
+    one = Reader(browser, service)
+    yield one
+    one.context.close()
+    assert one.complaints == []
+
+
+@pytest.fixture(scope="module")
+def idle(browser: Any, service: httpx.Client) -> Iterator[Any]:
+    """The open page, for questions to its modules."""
+    one = Reader(browser, service)
+    yield one.open()
+    one.context.close()
+
+
+@pytest.fixture(scope="session")
+def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    named = os.environ.get("NASCREEN_SCREENSHOTS", "")
+    folder = Path(named) if named else tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def campaign(service: httpx.Client) -> str:
+    """The name of a campaign in which one sample is told, one failed, and two are being made."""
+    service.post("/v1/campaigns", json={"name": "shown", **CAMPAIGN}).raise_for_status()
+    asked = service.post("/v1/campaigns/shown/ask", json={"n": 4}).raise_for_status().json()["experiments"]
+    first, second, *_ = (one["id"] for one in asked)
+    told = {"id": first, "values": {"log_conductivity": -4.2, "strength_mpa": 61}, "error": {"log_conductivity": 0.05}}
+    service.post("/v1/campaigns/shown/tell", json=told).raise_for_status()
+    service.post("/v1/campaigns/shown/fail", json={"id": second, "reason": f"cracked {HOSTILE}"}).raise_for_status()
+    return "shown"
+
+
+def wait_until(page: Any, expression: str) -> None:
+    """Wait for an expression to hold; playwright's own way compiles it in the page, which the page forbids."""
+    end = time.monotonic() + WAIT / 1000
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, expression
+        page.wait_for_timeout(50)
+
+
+def wait_predicted(page: Any) -> None:
+    page.wait_for_selector(".results[data-state=ready]")
+    page.wait_for_selector(".results .js-plotly-plot .scatterlayer")
+    page.wait_for_selector(".reasons .panel")
+
+
+def value(page: Any, tile: int = 0) -> str:
+    return str(page.locator(".tile .value").nth(tile).inner_text())
+
+
+# ---------------------------------------------------------------- the four tasks
+
+
+def test_a_formula_is_predicted_with_reasons_and_its_link_says_the_same(
+    reader: Reader, browser: Any, service: httpx.Client, screenshots: Path
+) -> None:
+    page = reader.open()
+    page.get_by_label("Formula").fill("Na3Zr2Si2PO12")
+    page.get_by_label("crystalline").check()
+    page.get_by_label("Sintering temperature", exact=True).fill("1100")
+    page.get_by_label("P(σ >").fill("1e-4")
+    wait_predicted(page)
+    expected = service.post(
+        "/v1/predict", params={"above_s_cm": 1e-4},
+        json={"formula": "Na3Zr2Si2PO12", "phase": "crystalline", "sinter_temp_c": 1100},
+    ).json()  # fmt: skip
+    mantissa = f"{expected['conductivity_s_cm']:.1e}".partition("e")[0]
+    assert value(page).startswith(f"{mantissa}×10⁻")
+    assert value(page, 1) == f"{expected['ea_ev']:.2f} eV"
+    assert value(page, 4) == f"{100 * expected['probability_above']:.0f} %"
+    assert "Inside the domain" in page.locator(".verdict").inner_text()
+    for heading in ("What each input adds", "What bounds it", "What would change it", "Nearest measured samples"):
+        assert page.get_by_role("heading", name=heading).is_visible()
+    assert page.locator(".reasons a[href^='https://doi.org/10.']").count() > 0
+    reader.shot("predict", screenshots)
+    wait_until(page, "location.hash.includes('sinter_temp_c=1100')")
+    other = Reader(browser, service)
+    other.page.goto(page.url)
+    wait_predicted(other.page)
+    assert [value(other.page, i) for i in range(5)] == [value(page, i) for i in range(5)]
+    other.context.close()
+
+
+@pytest.mark.parametrize(
+    ("example", "sample"),
+    [
+        ("pores filled with epoxy", {"phase": "composite", "second_phase": "epoxy", "sinter_temp_c": 1100.0}),
+        ("glass-ceramic, 200 °C", {"phase": "glass_ceramic", "heat_temp_c": 200.0, "formula": "Na3BS3"}),
+    ],
+    ids=["nasicon", "thioborate"],
+)
+def test_a_founding_example_is_one_click_away(reader: Reader, example: str, sample: dict[str, object]) -> None:
+    page = reader.open()
+    with page.expect_request("**/v1/predict*") as sent:
+        page.get_by_role("link", name=example).click()
+    assert sample.items() <= sent.value.post_data_json.items()
+    wait_predicted(page)
+
+
+def test_what_is_not_stated_is_not_sent(reader: Reader) -> None:
+    page = reader.open("predict", formula="Na3PS4", sinter_temp_c="500")
+    wait_predicted(page)
+    with page.expect_request("**/v1/predict*") as sent:
+        page.get_by_role("button", name="Sintering temperature: not stated").click()
+    assert sent.value.post_data_json == {"formula": "Na3PS4"}
+    slider = page.get_by_label("Sintering temperature, slider")
+    assert slider.get_attribute("aria-valuetext") == "not stated"
+
+
+def test_the_data_are_explored_from_a_box_to_a_citation(reader: Reader, screenshots: Path) -> None:
+    page = reader.open("explore")
+    wait_until(page, "document.querySelectorAll('.plots .js-plotly-plot .scatterlayer').length === 4")
+    page.get_by_label(re.compile("Filter on any column")).fill('family = "nasicon"')
+    wait_until(page, "/^\\d+ samples/.test(document.querySelector('.count').textContent)")
+    plot = page.locator(".plots .plot").first
+    area = plot.locator(".nsewdrag").first.bounding_box()
+    page.mouse.move(area["x"] + 0.5 * area["width"], area["y"] + 2)
+    page.mouse.down()
+    page.mouse.move(area["x"] + 0.8 * area["width"], area["y"] + 0.5 * area["height"], steps=4)
+    page.mouse.move(area["x"] + area["width"] - 2, area["y"] + area["height"] - 2, steps=4)
+    page.mouse.up()
+    wait_until(page, "/, \\d+ selected/.test(document.querySelector('.count').textContent)")
+    assert "box=ea%2C" in page.url
+    faint = (
+        "[...document.querySelectorAll('.plots .panel:nth-child(2) .point')].filter(p => p.style.opacity < 0.5).length"
+    )
+    wait_until(page, f"{faint} > 0")
+    reader.shot("explore", screenshots)
+    page.locator(".list button", has_text="card").first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Copy BibTeX").click()
+    assert page.evaluate("navigator.clipboard.readText()").startswith("@")
+    assert "id=lit-" in page.url
+    page.keyboard.press("Escape")
+    wait_until(page, "!location.hash.includes('id=')")
+
+
+def test_a_point_opens_its_card(reader: Reader) -> None:
+    page = reader.open("explore", filter='paper_id = "epoxy-nasicon-2020"')
+    point = page.locator(".plots .panel:nth-child(2) .point").first
+    point.wait_for(state="attached")
+    box = point.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_selector("dialog .facts")
+    assert "filled with epoxy" in page.get_by_role("dialog").inner_text()
+
+
+def test_candidates_are_ranked_by_fields_and_open_in_predict(reader: Reader, screenshots: Path) -> None:
+    page = reader.open("rank")
+    wait_until(page, "document.querySelectorAll('#rank option').length > 12")
+    page.get_by_label("Space of candidates").select_option("thioborate")
+    page.get_by_label("Must not contain").fill("Ge")
+    page.get_by_label("Target: σ above (S/cm)").fill("1e-5")
+    page.get_by_role("button", name="Rank", exact=True).click()
+    page.wait_for_selector(".ranked tbody tr")
+    rows = page.locator(".ranked .list tbody tr")
+    assert rows.count() == 20
+    assert "Ge" not in rows.first.locator("a").first.inner_text()
+    assert "%" in rows.first.locator("td").nth(2).inner_text()
+    page.wait_for_selector(".ranked .js-plotly-plot .scatterlayer")
+    rows.first.locator("summary").click()
+    reader.shot("rank", screenshots)
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Download CSV").click()
+    head = Path(saved.value.path()).read_text(encoding="utf-8").splitlines()[0]
+    assert saved.value.suggested_filename == "ranking.csv"
+    assert "conductivity_lo" in head
+    formula = rows.first.locator("a").first.inner_text().replace("\n", "")
+    rows.first.locator("a").first.click()
+    page.wait_for_selector(".results[data-state=ready]")
+    assert page.get_by_label("Formula").input_value() == formula
+
+
+def test_a_typed_filter_keeps_its_caret_where_it_is_wrong(reader: Reader) -> None:
+    page = reader.open("rank", space="thioborate", mode="text", filter="elements HAS")
+    said = page.locator("#rank .notice.bad pre").inner_text()
+    assert "elements HAS" in said
+    assert "^" in said
+
+
+def test_the_compromises_that_none_beats_are_found(idle: Any) -> None:
+    rows = [{"cost_usd_kg": c, "conductivity_s_cm": s} for c, s in ((5, 1), (4, 3), (4, 2), (3, 2), (1, 1), (2, 1))]
+    script = "async (rows) => (await import('/web/rank.js')).paretoFront(rows, 'cost_usd_kg', 'conductivity_s_cm')"
+    front = idle.evaluate(script, rows)
+    assert sorted((r["cost_usd_kg"], r["conductivity_s_cm"]) for r in front) == [(1, 1), (3, 2), (4, 3)]
+
+
+def test_a_campaign_is_made_asked_printed_and_told(reader: Reader, service: httpx.Client, screenshots: Path) -> None:
+    page = reader.open("campaign")
+    page.get_by_role("button", name="New campaign").or_(
+        page.get_by_role("button", name="Make the first one")
+    ).first.click()
+    dialog = page.get_by_role("dialog")
+    wait_until(page, "document.querySelectorAll('dialog option').length > 12")
+    dialog.get_by_label("Name", exact=True).fill("typed-2027")
+    dialog.get_by_label("Candidates from the space").select_option("nasicon")
+    dialog.get_by_label("How many candidates").fill("80")
+    dialog.get_by_label("Must hold").select_option("strength_mpa")
+    dialog.get_by_label("At least").fill("40")
+    dialog.get_by_role("button", name="Make campaign").click()
+    page.get_by_role("button", name="Ask", exact=True).click()
+    page.wait_for_selector(".experiment.pending")
+    assert page.locator(".experiment.pending").count() == 4
+    reader.shot("campaign-asked", screenshots)
+
+    page.get_by_role("button", name="Print recipe sheet").click()
+    page.wait_for_selector(".sheet .recipe:nth-of-type(4) table")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    assert page.locator(".paper .recipe").count() == 4
+    assert "Na2CO3" in page.locator(".paper table").first.inner_text().replace("\n", "")
+    assert page.locator(".top").is_hidden()
+    reader.shot("campaign-sheet", screenshots)
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.emulate_media(media="screen")
+    page.keyboard.press("Escape")
+
+    page.get_by_role("button", name="Type result").first.click()
+    dialog.get_by_label("conductivity", exact=True).fill("0.9")
+    dialog.get_by_label("Uncertainty of conductivity (standard deviation)").fill("0.1")
+    dialog.get_by_label("Unit of conductivity").select_option("mS/cm")
+    dialog.get_by_label("strength", exact=True).fill("70")
+    dialog.get_by_role("button", name="Save result").click()
+    page.wait_for_selector(".experiment.told")
+    told = service.get("/v1/campaigns/typed-2027").json()["experiments"][0]
+    assert told["results"]["log_conductivity"] == pytest.approx(-3.0457575, abs=1e-6)
+    assert told["error"]["log_conductivity"] == pytest.approx(0.0482549, abs=1e-6)
+    assert told["results"]["strength_mpa"] == 70
+    assert "(9.0 ± 1.0)×10⁻⁴ S/cm" in page.locator(".experiment.told").inner_text()
+
+    page.get_by_role("button", name="Failed").first.click()
+    dialog.get_by_label("What went wrong?").fill("cracked on cooling")
+    dialog.get_by_role("button", name="Save").click()
+    page.wait_for_selector(".experiment.failed")
+    page.get_by_role("button", name="Give back").first.click()
+    dialog.get_by_role("button", name="Save").click()
+    page.wait_for_selector(".experiment.abandoned")
+    wait_until(page, "document.querySelector('.outlook').textContent.includes('Another batch')")
+    page.wait_for_selector("#campaign .js-plotly-plot .scatterlayer")
+    reader.shot("campaign", screenshots)
+    statuses = [one["status"] for one in service.get("/v1/campaigns/typed-2027").json()["experiments"]]
+    assert statuses == ["told", "failed", "abandoned", "pending"]
+
+
+def test_a_result_that_cannot_be_meant_is_not_sent(reader: Reader, service: httpx.Client, campaign: str) -> None:
+    page = reader.open("campaign", name=campaign)
+    page.get_by_role("button", name="Type result").first.click()
+    dialog = page.get_by_role("dialog")
+    for typed, said in (("-1", "above zero"), ("high", "not a number"), ("", "at least one result")):
+        dialog.get_by_label("conductivity", exact=True).fill(typed)
+        dialog.get_by_role("button", name="Save result").click()
+        wait_until(page, f"document.querySelector('dialog .notice')?.textContent.includes('{said}')")
+    statuses = [one["status"] for one in service.get(f"/v1/campaigns/{campaign}").json()["experiments"]]
+    assert statuses == ["told", "failed", "pending", "pending"]
+
+
+# ---------------------------------------------------------------- for everyone
+
+VIEWS: dict[str, tuple[str, dict[str, str], str]] = {
+    "predict-empty": ("predict", {}, ".empty-start"),
+    "predict": ("predict", FILLED, ".reasons .panel"),
+    "predict-refused": ("predict", {"formula": "Qq2"}, ".problem .notice"),
+    "explore": ("explore", {"family": "nasicon", "box": "ea,1e-4,1e-2,0.2,0.35"}, ".plots .scatterlayer"),
+    "explore-card": ("explore", {"id": "lit-0129"}, "dialog .facts"),
+    "rank": ("rank", {"space": "thioborate", "above": "1e-5"}, ".ranked tbody tr"),
+    "rank-typed": ("rank", {"space": "thioborate", "mode": "text", "filter": "elements HAS"}, ".notice.bad pre"),
+    "campaigns": ("campaign", {}, "#campaign table"),
+    "campaign": ("campaign", {"name": "shown"}, ".experiment"),
+}
+
+
+def _shown(reader: Reader, name: str) -> Any:
+    view, values, mark = VIEWS[name]
+    page = reader.open(view, **values)
+    page.wait_for_selector(mark, state="attached")
+    page.wait_for_load_state("networkidle")
+    return page
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", VIEWS)
+def test_no_view_shuts_anyone_out(
+    browser: Any, service: httpx.Client, campaign: str, name: str, scheme: str, screenshots: Path
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe").Axe()
+    one = Reader(browser, service, scheme=scheme)
+    page = _shown(one, name)
+    found = axe.run(page).response["violations"]
+    one.shot(f"{name}-{scheme}", screenshots)
+    one.context.close()
+    serious = [f"{v['id']}: {v['nodes'][0]['html'][:200]}" for v in found if v["impact"] in {"serious", "critical"}]
+    assert serious == []
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_phone_shows_every_view_without_scrolling_sideways(
+    browser: Any, service: httpx.Client, campaign: str, name: str, screenshots: Path
+) -> None:
+    one = Reader(browser, service, "phone")
+    page = _shown(one, name)
+    wide = page.evaluate(
+        "[...document.querySelectorAll('main *')].filter(e => !e.closest('.scroll, .legend, pre, svg, .columns, .stack thead')"
+        " && e.getBoundingClientRect().right > innerWidth + 1 && e.checkVisibility())"
+        ".map(e => e.outerHTML.slice(0, 120))"
+    )
+    width = page.evaluate("[document.documentElement.scrollWidth, visualViewport.width]")
+    one.shot(f"{name}-phone", screenshots)
+    one.context.close()
+    assert (wide, width) == ([], [390, 390])
+
+
+def test_the_page_works_by_keyboard_alone(reader: Reader) -> None:
+    page = reader.open("predict", formula="Na3Zr2Si2PO12")
+    wait_predicted(page)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    slider = page.get_by_label("Sintering temperature, slider")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    wait_until(page, "location.hash.includes('sinter_temp_c=')")
+    page.keyboard.press("Delete")
+    wait_until(page, "!location.hash.includes('sinter_temp_c=')")
+    page.get_by_role("link", name="Explore").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#explore .count")
+    page.keyboard.press("Tab")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+def test_results_and_errors_are_read_out(reader: Reader) -> None:
+    page = reader.open("predict", formula="Na3Zr2Si2PO12")
+    live = "document.getElementById('live').textContent"
+    wait_until(page, f"{live}.includes('Inside the domain')")
+    page.get_by_label("Formula").fill("Qq2")
+    page.wait_for_selector(".problem [role=alert]")
+    assert "Qq" in page.locator(".problem [role=alert]").inner_text()
+    assert page.locator(".answer").is_hidden()
+
+
+def test_the_look_follows_the_system_until_someone_chooses(browser: Any, service: httpx.Client) -> None:
+    one = Reader(browser, service, scheme="dark")
+    page = one.open()
+    theme = "document.documentElement.dataset.theme"
+    assert page.evaluate(theme) == "dark"
+    page.get_by_role("button", name="Light look").click()
+    page.reload()
+    assert page.evaluate(theme) == "light"
+    one.context.close()
+
+
+# ---------------------------------------------------------------- safe
+
+
+@pytest.mark.parametrize("view", ["predict", "explore", "rank", "campaign"])
+def test_hostile_text_in_every_free_field_shows_as_text(reader: Reader, campaign: str, view: str) -> None:
+    page = reader.open(view, **({"name": campaign} if view == "campaign" else {}))
+    page.wait_for_selector(f"#{view} input", state="attached")
+    page.wait_for_load_state("networkidle")
+    fields = page.locator(f"#{view} input[type=text], #{view} textarea")
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    if view == "rank":
+        page.get_by_label("as a filter").check()
+    n_typed = 0
+    for field in fields.all():
+        if field.is_visible():
+            field.fill(HOSTILE)
+            n_typed += 1
+    assert n_typed >= (1 if view == "explore" else 3)
+    for button in page.locator(f"#{view} button[type=submit]").all():
+        button.click()
+    page.wait_for_selector(f"#{view} .notice.bad")
+    _assert_harmless(page)
+    page.reload()
+    page.wait_for_selector(f"#{view} input", state="attached")
+    _assert_harmless(page)
+
+
+@pytest.mark.parametrize("view", ["predict", "explore", "rank", "campaign"])
+def test_hostile_links_show_as_text(reader: Reader, view: str) -> None:
+    names = (
+        "formula",
+        "phase",
+        "sinter_temp_c",
+        "second_phase_role",
+        "filter",
+        "family",
+        "box",
+        "id",
+        "name",
+        "space",
+        "sort",
+    )
+    page = reader.open(view, **dict.fromkeys(names, HOSTILE))
+    page.wait_for_selector(f"#{view} .notice.bad, dialog .notice.bad")
+    page.wait_for_load_state("networkidle")
+    _assert_harmless(page)
+
+
+def test_hostile_text_of_others_shows_as_text(reader: Reader, campaign: str) -> None:
+    page = reader.open("campaign", name=campaign)
+    assert HOSTILE in page.locator(".experiment.failed").inner_text()
+    _assert_harmless(page)
+
+
+def _assert_harmless(page: Any) -> None:
+    assert page.evaluate("typeof hacked") == "undefined"
+    assert page.locator("img[src=x], svg[onload], main script, dialog script, main b > b").count() == 0
+
+
+def test_a_shared_service_asks_for_a_token_once_and_keeps_it_in_the_tab(
+    browser: Any, guarded: tuple[httpx.Client, Tokens]
+) -> None:
+    client, tokens = guarded
+    secret, _ = tokens.make("bench", ["read", "predict"])
+    one = Reader(browser, client)
+    page = one.open("predict", formula="Na3PS4")
+    field = page.get_by_label("Token", exact=True)
+    field.fill("nas_wrong")
+    page.get_by_role("button", name="Use token").click()
+    page.wait_for_selector("dialog .notice.bad")
+    field.fill(secret)
+    page.get_by_role("button", name="Use token").click()
+    page.wait_for_selector(".results[data-state=ready]")
+    assert page.get_by_role("dialog").count() == 0
+    assert page.evaluate("[localStorage.length, sessionStorage.getItem('nascreen-token')]") == [0, secret]
+    assert page.context.cookies() == []
+    page.goto("/#campaign")
+    assert "campaign" in page.locator("#campaign .notice.bad").inner_text()
+    one.context.close()
+
+
+# ---------------------------------------------------------------- when something is missing
+
+
+def test_a_service_that_is_gone_is_said_in_words_and_asked_again(reader: Reader) -> None:
+    page = reader.open("predict", formula="Na3PS4")
+    wait_predicted(page)
+    page.route("**/v1/**", lambda route: route.abort())
+    page.get_by_label("Sintering temperature", exact=True).fill("500")
+    assert "does not answer" in page.locator(".problem .notice").inner_text()
+    page.unroute("**/v1/**")
+    page.get_by_role("button", name="Try again").first.click()
+    page.wait_for_selector(".results[data-state=ready]")
+
+
+def test_without_plotly_the_page_says_so_and_shows_the_numbers(reader: Reader) -> None:
+    detail = "The plots need plotly.js, which is not installed here."
+    reader.context.route(
+        "**/web/plotly.min.js",
+        lambda route: route.fulfill(status=404, content_type="application/problem+json", json={"detail": detail}),
+    )
+    page = reader.open("predict", formula="Na3PS4")
+    page.wait_for_selector(".plot .notice")
+    assert detail in page.locator(".plot").inner_text()
+    page.wait_for_selector(".chart table")
+    assert value(page).endswith("S/cm")
+    reader.complaints = [text for text in reader.complaints if "MIME type" not in text]
+
+
+# ---------------------------------------------------------------- quick
+
+
+def test_the_page_is_useful_at_once_and_small(reader: Reader, campaign: str) -> None:
+    page = reader.open("predict", formula="Na3PS4")
+    wait_predicted(page)
+    marks = page.evaluate(
+        "['first-contentful-paint', 'useful'].map(name => performance.getEntriesByName(name)[0].startTime)"
+    )
+    assert max(marks) <= 1500
+    for view in ("explore", "rank", "campaign"):
+        page.goto(f"/#{view}")
+        page.wait_for_selector(f"#{view} input, #{view} table")
+    sizes = page.evaluate(
+        "performance.getEntriesByType('navigation').concat(performance.getEntriesByType('resource'))"
+        ".filter(e => !e.name.includes('plotly')).map(e => e.transferSize)"
+    )
+    assert len(sizes) > 12
+    assert sum(sizes) <= 300_000
+
+
+MEASURE = """async () => {
+  const slider = document.querySelector("[aria-label='Sintering temperature, slider']");
+  const tile = document.querySelector(".tile .value"), plot = document.querySelector(".results .js-plotly-plot");
+  const times = [];
+  for (let i = 0; i < 8; i += 1) {
+    const drawn = new Promise((resolve) => plot.once("plotly_afterplot", resolve));
+    const told = new Promise((resolve) => {
+      new MutationObserver((_, seen) => { seen.disconnect(); resolve(); }).observe(tile, { childList: true });
+    });
+    slider.value = 1000 + 20 * i;
+    const start = performance.now();
+    slider.dispatchEvent(new Event("input", { bubbles: true }));
+    await Promise.all([drawn, told]);
+    times.push(performance.now() - start);
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+  }
+  return times;
+}"""
+
+
+def test_a_slider_that_stops_has_its_answer_and_its_plot_in_150_ms(reader: Reader) -> None:
+    page = reader.open("predict", formula="Na3Zr2Si2PO12", phase="crystalline", sinter_temp_c="1100")
+    wait_predicted(page)
+    times = sorted(page.evaluate(MEASURE))
+    load = os.getloadavg()[0]
+    if times[3] > 150 and load > BUSY * (os.cpu_count() or 1):
+        pytest.skip(f"the machine is too busy to tell: load {load:.1f}, {times[3]:.0f} ms")
+    assert times[3] <= 150, times
+
+
+@pytest.mark.parametrize(
+    ("call", "shown"),
+    [
+        ("sci(1.2e-4)", "1.2×10⁻⁴"), ("sci(0)", "0"), ("sci(9.96e-4)", "1.0×10⁻³"), ("sci(-3e10)", "−3.0×10¹⁰"),
+        ("num(0.05236)", "0.0524"), ("num(12345.6, 6)", "12\u202f345.6"), ("num(1100)", "1100"), ("num(null)", "–"),
+        ("num(4e-5, 2)", "4.0×10⁻⁵"), ("num(1e7, 2)", "1.0×10⁷"), ("signed(-0.001)", "0.00"), ("signed(0.5)", "+0.50"),
+        ("percent(0.004)", "< 1 %"), ("percent(0.999)", "> 99 %"), ("percent(0.5)", "50 %"),
+        ("readNumber('1.2×10⁻⁴')", 1.2e-4), ("readNumber(' 1e-4 ')", 1e-4), ("readNumber('')", None),
+        ("readNumber('−25')", -25), ("readNumber('1 2')", "NaN"), ("readNumber('0x10')", "NaN"),
+        ("readNumber('1,5')", "NaN"), ("readNumber('Infinity')", "NaN"), ("readNumber('٣')", "NaN"),
+        ("formula('Na3.4Zr2(PO4)3').textContent", "Na3.4Zr2(PO4)3"),
+        ("prose('a (doi:10.1000/x_y).').map(n => n.href || n).join('|')", "a (|https://doi.org/10.1000/x_y|)."),
+    ],
+)  # fmt: skip
+def test_numbers_are_written_and_read_as_chemists_do(idle: Any, call: str, shown: object) -> None:
+    text = idle.evaluate(
+        "async () => { const { sci, num, signed, percent, readNumber, formula, prose } = "
+        f"await import('/web/format.js'); const made = {call}; return Number.isNaN(made) ? 'NaN' : made; }}"
+    )
+    assert text == shown
