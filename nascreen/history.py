@@ -293,7 +293,12 @@ def candidate_key(values: Values) -> str:
     >>> candidate_key({"x": 0.1 + 0.2, "y": None}) == candidate_key({"x": 0.3})
     True
     """
-    known = {name: _rounded(value) for name, value in checked_values(values, "candidate").items() if value is not None}
+    return key_of_checked(checked_values(values, "candidate"))
+
+
+def key_of_checked(values: Values) -> str:
+    """Return the `candidate_key` of values that `checked_values` returned."""
+    known = {name: _rounded(value) for name, value in values.items() if value is not None}
     canonical = json.dumps(known, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 

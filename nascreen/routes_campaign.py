@@ -107,7 +107,11 @@ async def campaigns_list(request: Request) -> Response:
     responses=gives(wire.CampaignOut, "The campaign as made.", 201),
 )
 async def campaign_new(request: Request) -> Response:
-    """Make a campaign over a space that ships, or over rows; of a large space this may take half a minute."""
+    """Make a campaign over a space that ships, or over rows.
+
+    To draw much of a space may take longer than a request may: then the answer is 504, the work goes on, and the
+    campaign is listed when it is made.
+    """
     given = await body_of(request, wire.CampaignIn)
     parts, author = parts_of(request), _author(request, given.author)
 

@@ -41,6 +41,7 @@ from nascreen.history import (
     checked_text,
     checked_values,
     drafts_from,
+    key_of_checked,
     payload_text,
     plain,
     result_payloads,
@@ -207,30 +208,15 @@ class _Work:
         last = self.connection.execute(select(func.max(CANDIDATES.c.number)).where(self.in_list)).scalar()
         return 0 if last is None else last + 1
 
-    def add_candidates(self, candidates: Iterable[Values]) -> None:
-        """Fill the list of candidates, in pieces."""
-        seen: dict[str, int] = {}
-        rows: list[dict[str, Any]] = []
-        for number, values in enumerate(candidates):
-            row = self.candidate_row(number, values)
-            if (other := seen.setdefault(row["key"], number)) != number:
-                raise InputError(
-                    f"The candidates {other} and {number} are the same ({shown(dict(values))}); keep one of them."
-                )
-            rows.append(row)
-            if len(rows) == _CHUNK_ROWS:
-                self.connection.execute(insert(CANDIDATES), rows)
-                rows.clear()
-        if rows:
+    def add_candidates(self, checked: Mapping[str, str]) -> None:
+        """Fill the list of candidates, each by its key, in pieces."""
+        numbered = enumerate(checked.items())
+        while rows := [self.candidate_row(i, key, text) for i, (key, text) in islice(numbered, _CHUNK_ROWS)]:
             self.connection.execute(insert(CANDIDATES), rows)
 
-    def candidate_row(self, number: int, values: Values) -> dict[str, Any]:
+    def candidate_row(self, number: int, key: str, written: str) -> dict[str, Any]:
         """Return the row of a candidate."""
-        if number >= MAX_CANDIDATES:
-            raise InputError(f"A campaign holds at most {MAX_CANDIDATES:,} candidates; narrow the list.")
-        checked = checked_values(values, f"candidate {number}")
-        written = payload_text(checked, f"candidate {number}")
-        return {"campaign_id": self.campaign.id, "number": number, "key": candidate_key(checked), "values": written}
+        return {"campaign_id": self.campaign.id, "number": number, "key": key, "values": written}
 
     def number_of(self, key: str) -> int | None:
         """Return the number of the candidate with a key; None outside the list."""
@@ -260,7 +246,8 @@ class _Work:
         number = self.number_of(key)
         if number is not None or not isinstance(choice.candidate, Mapping):
             return int(number or 0)
-        row = self.candidate_row(self.n_candidates(), choice.candidate)
+        number = self.n_candidates()
+        row = self.candidate_row(number, *_candidate_texts(number, choice.candidate))
         self.connection.execute(insert(CANDIDATES), row)
         return int(row["number"])
 
@@ -331,6 +318,32 @@ class _Work:
             self.append("told", suggestion_id=suggestion, property=name, payload=result)
         if failure:
             self.append("failed", suggestion_id=suggestion, reason=failure)
+
+
+def _candidate_texts(number: int, values: Values) -> tuple[str, str]:
+    """Return key and written values of a candidate."""
+    if number >= MAX_CANDIDATES:
+        raise InputError(f"A campaign holds at most {MAX_CANDIDATES:,} candidates; narrow the list.")
+    checked = checked_values(values, f"candidate {number}")
+    return key_of_checked(checked), payload_text(checked, f"candidate {number}")
+
+
+def _checked_candidates(candidates: Iterable[Values]) -> dict[str, str]:
+    """Return the written values of candidates by key, in order.
+
+    Raises:
+        InputError: If one cannot be stored, or two are the same.
+    """
+    found: dict[str, str] = {}
+    for number, values in enumerate(candidates):
+        key, written = _candidate_texts(number, values)
+        if key in found:
+            other = list(found).index(key)
+            raise InputError(
+                f"The candidates {other} and {number} are the same ({shown(dict(values))}); keep one of them."
+            )
+        found[key] = written
+    return found
 
 
 _CheckedPast = tuple[str, dict[str, Any], dict[str, str], str]
@@ -451,6 +464,7 @@ class Store:
             "schema_version": len(MIGRATIONS), "configuration": payload_text(configuration, "configuration"),
         }  # fmt: skip
         taken = ConflictError(f"The campaign {name!r} exists already; open it, or choose another name.")
+        checked = _checked_candidates(candidates)  # takes long, and locks nothing
         with self.database.writing() as connection:
             if connection.execute(select(CAMPAIGNS.c.id).where(CAMPAIGNS.c.name == name)).first():
                 raise taken
@@ -458,7 +472,7 @@ class Store:
                 connection.execute(insert(CAMPAIGNS), row)
             except UniquenessError as error:
                 raise taken from error
-            _Work(connection, self._campaign(connection, name), author).add_candidates(candidates)
+            _Work(connection, self._campaign(connection, name), author).add_candidates(checked)
 
     def campaigns(self) -> tuple[str, ...]:
         """Return the names of all campaigns, in the order of their creation."""

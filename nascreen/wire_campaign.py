@@ -16,7 +16,9 @@ MOST_CELLS = 500_000
 
 MOST_ASKED = 64
 MOST_OPEN = 1000
-MOST_ATTACHED = 10_000
+MOST_ATTACHED = 1000
+"""Samples in one call, which is stored whole and lets nobody else write meanwhile."""
+
 MOST_NAMES = 100
 _MOST_KEY = 200
 

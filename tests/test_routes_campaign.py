@@ -482,7 +482,7 @@ def started(client: httpx.Client) -> tuple[str, int]:
         pytest.param("attach", {"rows": [{"time_h": 6, "rel_density_pct": True}]}, 422, "a number", id="past-true"),
         pytest.param("attach", {"rows": [{"time_h": 6, "failure": "a\x00"}]}, 422, "is 'a\\x00'; give", id="past-nul"),
         pytest.param("attach", {"rows": [{"rel_density_pct": 9}]}, 422, "says nothing of", id="past-none"),
-        pytest.param("attach", {"rows": [{}] * 10_001}, 422, "'rows' is a list; allowed is", id="attach-many"),
+        pytest.param("attach", {"rows": [{}] * 1001}, 422, "'rows' is a list; allowed is", id="attach-many"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_asked_or_told_is_refused_in_words(
@@ -583,7 +583,8 @@ def test_the_limits_of_the_wire_are_those_of_the_library() -> None:
     assert literal(wire_campaign.ObjectiveIn, "mode") == set(get_args(get_type_hints(Objective)["mode"]))
     kinds = get_args(wire_campaign.CampaignIn.model_fields["kinds"].annotation)[1]
     assert set(get_args(kinds)) == set(POOL_KINDS)
-    assert (wire_campaign.MOST_ATTACHED, wire_campaign._MOST_KEY) == (MAX_ATTACHED, MAX_KEY)
+    assert wire_campaign._MOST_KEY == MAX_KEY
+    assert wire_campaign.MOST_ATTACHED <= MAX_ATTACHED
     assert (wire_campaign.MOST_ASKED, wire_campaign.MOST_OPEN, wire_campaign.MOST_CANDIDATES) == (64, 1000, 100_000)
 
 

@@ -409,6 +409,19 @@ def test_stable_suggestions_stand_in_the_order_of_asking_however_they_were_read(
     assert [s.id for s in open_store(url).state("c").suggestions] == ids
 
 
+def test_patient_candidates_are_checked_while_others_write(url: str) -> None:
+    _new(url)
+    opened = Store(database.Database(url, wait_s=0.5))
+
+    def candidates() -> Iterator[dict[str, int]]:
+        yield {"x": 1}
+        opened.create_campaign("meanwhile", {})
+        yield {"x": 2}
+
+    opened.create_campaign("large", {}, candidates())
+    assert opened.campaigns() == ("c", "meanwhile", "large")
+
+
 def test_patient_a_ranked_choice_falls_back_without_choosing_again(url: str) -> None:
     opened = _new(url)
     calls: list[int] = []
