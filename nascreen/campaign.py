@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
 from nascreen import gaussian
+from nascreen.acquisition import log_expected_improvement
 from nascreen.errors import RangeError, shown
 from nascreen.features import feature_matrix
 from nascreen.gaussian import ArrheniusProcess
-from nascreen.models import family_of_sample, load_models
-from nascreen.optimizer import log_expected_improvement
-from nascreen.records import CENSORED_ORIGINS, Sample, citation, name_of
-from nascreen.screening import Neighbour, Scored, measured_samples, nearest
+from nascreen.models import load_models
+from nascreen.records import citation, name_of
+from nascreen.screening import Neighbour, Scored, best_measured, nearest
 from nascreen.training import Scaler, process_of, training_rows
 
 Array = NDArray[np.float64]
@@ -107,29 +107,6 @@ def _objective_covariance(scored: Sequence[Scored], objective: str) -> Array:
         covariance = covariance + 0.25 * np.outer(log_half, log_half) / 1.645**2 * 0.5
         covariance[np.diag_indices_from(covariance)] += 0.125 * (log_half / 1.645) ** 2
     return covariance
-
-
-def best_measured(families: Sequence[str]) -> tuple[float, Sample]:
-    """Return the best measured log10 σ at 15 to 35 °C among families, and its sample.
-
-    Raises:
-        RangeError: If nothing was measured there.
-    """
-    samples, _ = measured_samples()
-    rows = [
-        s
-        for s in samples
-        if s.value_origin not in {"cited", *CENSORED_ORIGINS}
-        and s.conductivity_kind != "bulk"
-        and s.meas_temp_c is not None
-        and 15 <= s.meas_temp_c <= 35
-        and family_of_sample(s) in families
-        and s.second_phase_role != "matrix"
-    ]
-    if not rows:
-        raise RangeError(f"No conductivity near 25 °C was measured in {shown(', '.join(families))}.")
-    best = max(rows, key=lambda s: s.conductivity_s_cm or 0)
-    return float(np.log10(best.conductivity_s_cm or 1)), best
 
 
 def _incumbent(scored: Sequence[Scored], objective: str) -> tuple[float, str]:

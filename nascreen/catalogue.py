@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
@@ -71,21 +71,21 @@ class Page:
 class Rows:
     """Named columns in a database in memory, which can reach no file.
 
-    >>> Rows({"ea_ev": [0.3, None, 0.2]}).places(Condition("TRUE", ()), [("ea_ev", False)])
+    >>> Rows(["ea_ev"], [(0.3,), (None,), (0.2,)]).places(Condition("TRUE", ()), [("ea_ev", False)])
     [2, 0, 1]
     """
 
-    def __init__(self, cells: Mapping[str, Sequence[Value]]) -> None:
-        """Keep columns of equal length; a list of values is given as JSON."""
+    def __init__(self, names: Sequence[str], rows: Iterable[Sequence[Value]]) -> None:
+        """Keep rows of named columns; a list of values is given as JSON."""
         self._lock = Lock()
         self._database = sqlite3.connect(":memory:", check_same_thread=False)
-        named = ", ".join(f'"{name}"' for name in cells)
-        marks = ", ".join("?" * len(cells))
+        named = ", ".join(f'"{name}"' for name in names)
+        marks = ", ".join("?" * len(names))
         with self._database:
             self._database.execute(f"CREATE TABLE rows (place INTEGER PRIMARY KEY, {named})")
             self._database.executemany(
                 f"INSERT INTO rows ({named}) VALUES ({marks})",  # noqa: S608 - names are the program's own
-                zip(*cells.values(), strict=True),
+                rows,
             )
         for name, n_given, function in _FUNCTIONS:
             self._database.create_function(name, n_given, function, deterministic=True)
@@ -139,19 +139,22 @@ class Catalogue:
             TableError: If there is no such table.
         """
         self.samples = reviewed_table(table)
-        amounts = _amounts(self.samples)
-        self.elements = tuple(amounts)
+        self.elements = elements_of(self.samples)
         self.columns = (
             *map(_filter_column, TABLE_COLUMNS),
             FilterColumn(_N_ELEMENTS, "number", "Number of elements of the formula", may_be_missing=True),
-            *(FilterColumn(_amount(s), "number", f"{s} in the formula", may_be_missing=True) for s in amounts),
+            *(
+                FilterColumn(name, "number", f"{symbol} in the formula", may_be_missing=True)
+                for name, symbol in zip(amount_names(self.elements), self.elements, strict=True)
+            ),
         )
-        cells: dict[str, Sequence[Value]] = {
-            **{column.name: _cells(column, self.samples) for column in TABLE_COLUMNS},
-            _N_ELEMENTS: [_n_elements(s) for s in self.samples],
-            **{_amount(symbol): values for symbol, values in amounts.items()},
-        }
-        self._rows = Rows(cells)
+        self._rows = Rows([column.name for column in self.columns], map(self._cells, self.samples))
+
+    def _cells(self, s: Sample) -> list[Value]:
+        stated = (getattr(s, column.name) for column in TABLE_COLUMNS)
+        values = [None if value == "" else value for value in stated]
+        n_elements = len(composition_of(s.formula).amounts) if s.formula else None
+        return [*values, n_elements, *amounts_of(s.formula, self.elements)]
 
     def ask(self, text: str = "", sort: str = "sample_id", limit: int = 50, offset: int = 0) -> Page:
         """Return the rows that pass a filter.
@@ -202,22 +205,28 @@ class Catalogue:
         return name, way == "desc"
 
 
-def _amount(symbol: str) -> str:
-    return f"amount_{symbol.lower()}"
+def elements_of(samples: Iterable[Sample]) -> tuple[str, ...]:
+    """Return the symbols of all elements that the formulas of some rows name."""
+    found: set[str] = set()
+    for formula in {s.formula for s in samples if s.formula}:
+        found |= composition_of(formula).amounts.keys()
+    return tuple(sorted(found, key=ATOMIC_NUMBER.__getitem__))
 
 
-def _amounts(samples: Sequence[Sample]) -> dict[str, list[float | None]]:
-    """Return the amount of every element that occurs, by row; None where a row states no formula."""
-    found = [composition_of(s.formula).amounts if s.formula else None for s in samples]
-    elements = sorted({symbol for amounts in found if amounts for symbol in amounts}, key=ATOMIC_NUMBER.__getitem__)
-    return {
-        symbol: [None if amounts is None else float(amounts.get(symbol, 0)) for amounts in found]
-        for symbol in elements
-    }  # fmt: skip
+def amount_names(elements: Iterable[str]) -> list[str]:
+    """Return the names of the columns with the amounts of elements."""
+    return [f"amount_{symbol.lower()}" for symbol in elements]
 
 
-def _n_elements(sample: Sample) -> int | None:
-    return len(composition_of(sample.formula).amounts) if sample.formula else None
+def amounts_of(formula: str, elements: tuple[str, ...]) -> Sequence[float | None]:
+    """Return the amount of each element in a formula; of none where there is no formula."""
+    return _amounts_of(formula, elements) if formula else [None] * len(elements)
+
+
+@lru_cache(maxsize=20_000)
+def _amounts_of(formula: str, elements: tuple[str, ...]) -> tuple[float, ...]:
+    amounts = composition_of(formula).amounts
+    return tuple(float(amounts[symbol]) if symbol in amounts else 0.0 for symbol in elements)
 
 
 def _filter_column(column: Column) -> FilterColumn:
@@ -226,14 +235,17 @@ def _filter_column(column: Column) -> FilterColumn:
     return FilterColumn(column.name, kind, f"{column.description}{unit}", may_be_missing=True)  # type: ignore[arg-type]
 
 
-def _cells(column: Column, samples: Sequence[Sample]) -> list[Value]:
-    values = (getattr(s, column.name) for s in samples)
-    return [None if value == "" else value for value in values]
+_reading = Lock()
+
+
+def catalogue(table: str) -> Catalogue:
+    """Return a table open for questions, read once per process however many ask for it first."""
+    with _reading:
+        return _catalogue(table)
 
 
 @lru_cache(maxsize=len(TABLE_NAMES))
-def catalogue(table: str) -> Catalogue:
-    """Return a table open for questions, read once per process."""
+def _catalogue(table: str) -> Catalogue:
     return Catalogue(table)
 
 

@@ -176,7 +176,8 @@ class _Writer:
         constant, operator, other = tree.children
         target = other.children[0]
         if target.data != "property":
-            _refuse(self.text, other.meta.start_pos, "compares a value with a value; one side must be a column.")
+            what = "compares a value with a value; one side must be a column."
+            _refuse(self.text, other.meta.start_pos, what, UnsupportedFilterError)
         return self._compared(target, _TURNED[str(operator)], constant.children[0])
 
     def _property_first_comparison(self, tree: Any) -> str:  # noqa: ANN401
@@ -195,10 +196,16 @@ class _Writer:
         if name == "elements" or (name in self.columns and self.columns[name].kind == "list"):
             what = f"compares {name}; use {name} HAS, HAS ALL, HAS ANY or LENGTH."
             _refuse(self.text, target.meta.start_pos, what, UnsupportedFilterError)
+        if self.is_strict and "." in written:
+            what = f"names {written}, which lies in another property; such names are not served."
+            _refuse(self.text, target.meta.start_pos, what, UnsupportedFilterError)
         if name not in self.columns:
             near = _nearest(name, self.columns)
             known = ", ".join(c for c in self.columns if not c.startswith("amount_"))
             meant = f" (did you mean {near}?)" if near else ""
+            if self.is_strict:
+                what = f"names {written}, which is no property{meant}; the information on the entries lists all."
+                _refuse(self.text, target.meta.start_pos, what)
             _refuse(
                 self.text, target.meta.start_pos,
                 f"names {written}, which is no column{meant}; allowed are elements, {known}, and amount_ with an "

@@ -209,7 +209,7 @@ class Gatekeeper:
             raise HttpError(408, detail, {"Connection": "close"}) from error
 
     async def _refuse(self, scope: Scope, state: _Answered, error: Exception) -> None:
-        response = problem_of(error)
+        response = problem_of(error, scope["path"])
         if not isinstance(error, HttpError | NascreenError):
             log.error("failed", exc_info=error, extra={"path": scope["path"]})
         if not state.has_started:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -18,9 +19,13 @@ from nascreen.records import COLUMN_BY_NAME
 
 MEDIA_TYPE = "application/problem+json"
 MOST_ERRORS = 20
+OPTIMADE = "/optimade"
+OPTIMADE_VERSION = "1.2.0"
+OPTIMADE_TYPE = "application/vnd.api+json"
 
 T = TypeVar("T")
 
+_PHRASES = {553: "Version Not Supported"}
 _SENTENCES = {
     404: "There is no such address; see /v1/openapi.json for those there are.",
     405: "This address does not take that method; see /v1/openapi.json for what it takes.",
@@ -52,7 +57,7 @@ def problem(
         errors: Single faults, ``where`` and ``what`` each.
         headers: Further headers.
     """
-    title = HTTPStatus(status).phrase
+    title = _PHRASES.get(status) or HTTPStatus(status).phrase
     name = "".join(f"-{c.lower()}" if c.isupper() else c for c in kind.removesuffix("Error")).strip("-")
     body: dict[str, Any] = {
         "type": f"urn:nascreen:problem:{name or title.lower().replace(' ', '-')}", "title": title, "status": status,
@@ -63,8 +68,18 @@ def problem(
     return Response(json.dumps(body, ensure_ascii=True), status, headers, MEDIA_TYPE)
 
 
-def problem_of(error: Exception) -> Response:
-    """Return the problem that an exception is, one that nobody foresaw among them."""
+def problem_of(error: Exception, address: str = "") -> Response:
+    """Return the problem that an exception is, one that nobody foresaw among them.
+
+    Args:
+        error: The exception.
+        address: The path that was asked; below `OPTIMADE` errors have the shape of that specification.
+    """
+    response = _problem_of(error)
+    return as_optimade(response, address) if address.startswith(f"{OPTIMADE}/") else response
+
+
+def _problem_of(error: Exception) -> Response:
     if isinstance(error, HttpError):
         return problem(error.status, error.detail, headers=error.headers)
     if isinstance(error, NascreenError):
@@ -143,6 +158,29 @@ def read_json(adapter: TypeAdapter[T], body: bytes, content_type: str) -> T:
     return adapter.validate_json(body)
 
 
-async def on_error(_request: Request, error: Exception) -> Response:
+async def on_error(request: Request, error: Exception) -> Response:
     """Answer an exception as a problem; for the handlers of the application."""
-    return problem_of(error)
+    return problem_of(error, request.url.path)
+
+
+def as_optimade(response: Response, address: str) -> Response:
+    """Return a problem as the OPTIMADE specification has it: a JSON:API error, beside what every answer says.
+
+    Args:
+        response: The problem.
+        address: The path that was asked.
+    """
+    found = json.loads(bytes(response.body))
+    # The specification knows no 422: whatever the words of a request lack is a bad request.
+    status = {422: 400}.get(response.status_code, response.status_code)
+    title = _PHRASES.get(status) or HTTPStatus(status).phrase
+    body = {
+        "errors": [{"status": str(status), "title": title, "detail": found["detail"]}],
+        "meta": {
+            "query": {"representation": _safe(re.sub(rf"^{OPTIMADE}(/v[0-9.]+)?", "", address)) or "/"},
+            "api_version": OPTIMADE_VERSION, "more_data_available": False,
+        },
+    }  # fmt: skip
+    kept = response.headers.items()
+    headers = {name: value for name, value in kept if name not in {"content-type", "content-length"}}
+    return Response(json.dumps(body, ensure_ascii=True), status, headers, OPTIMADE_TYPE)

@@ -191,8 +191,14 @@ class Workers:
         self._n_running += 1
         future = asyncio.get_running_loop().run_in_executor(self._threads, work)
         # Counted until the thread is really free, though nobody may be waiting for the answer any more.
-        future.add_done_callback(lambda _: setattr(self, "_n_running", self._n_running - 1))
+        future.add_done_callback(self._ended)
         return await asyncio.shield(future)
+
+    def _ended(self, future: asyncio.Future[T]) -> None:
+        self._n_running -= 1
+        # An error that nobody waits for any more, as the time for the answer was over, is no news.
+        if not future.cancelled():
+            future.exception()
 
     def close(self) -> None:
         """End the threads."""

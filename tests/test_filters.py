@@ -200,7 +200,7 @@ def test_a_name_of_another_provider_is_one_without_value(text: str, sql: str) ->
 @pytest.mark.parametrize("name", ["ea_ev", "_nascreen_nelements", "_nascreen_none", "nonsense"])
 def test_a_strict_name_stands_exactly_as_it_is_listed(name: str) -> None:
     assert strict("_nascreen_ea_ev < 0.3") == ('coalesce("_nascreen_ea_ev" < ?, FALSE)', (0.3,))
-    with pytest.raises(FilterError, match=f"names {name}, which is no column") as caught:
+    with pytest.raises(FilterError, match=f"names {name}, which is no property") as caught:
         strict(f"{name} < 0.3")
     assert not isinstance(caught.value, UnsupportedFilterError)
 
@@ -217,7 +217,7 @@ def test_any_list_can_be_asked_what_it_has() -> None:
 @pytest.mark.parametrize(
     "text",
     ['features HAS ONLY "a"', 'features HAS < "a"', 'features = "a"', "features HAS TRUE", '_nascreen_ea_ev = "a"',
-     '_nascreen_ea_ev HAS "a"', 'elements:features HAS "Na":"a"', "nelements CONTAINS 3"],
+     '_nascreen_ea_ev HAS "a"', 'features.name HAS "a"', '"a" = "b"', 'elements:features HAS "Na":"a"', "nelements CONTAINS 3"],
 )  # fmt: skip
 def test_an_optional_part_that_is_not_served_is_told_from_a_slip(text: str) -> None:
     with pytest.raises(UnsupportedFilterError, match=r"\n +.*\n +\^"):
