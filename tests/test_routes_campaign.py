@@ -7,6 +7,7 @@ import itertools
 import json
 import sqlite3
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -354,6 +355,29 @@ def test_two_campaigns_are_not_drawn_at_once(client: httpx.Client, monkeypatch: 
         go.set()
         assert first.result().status_code == 201
     assert "is being drawn of a space; ask again" in detail
+
+
+def test_what_takes_longer_than_a_request_is_made_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = threading.Event()
+    kept = Campaign.create
+
+    def slow(*given: Any, **options: Any) -> Campaign:
+        assert go.wait(20)
+        return kept(*given, **options)
+
+    monkeypatch.setattr(campaign_answers.Campaign, "create", slow)
+    with served(tmp_path, Rules(request_seconds=2)) as client:
+        body = {**body_of(), "name": "slow"}
+        response = client.post("/v1/campaigns", json=body)
+        assert (response.status_code, response.json()["status"]) == (504, 504)
+        assert client.get("/v1/campaigns").json() == {"campaigns": []}
+        go.set()
+        until = time.monotonic() + 20
+        while not client.get("/v1/campaigns").json()["campaigns"]:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        refused(client.post("/v1/campaigns", json=body), 409, "exists already")
+        assert seen(client, "slow").n_candidates == len(ROWS)
 
 
 def test_a_campaign_over_the_file_of_a_space_does_not_say_where_that_lies(
