@@ -1,6 +1,6 @@
 """Is the error larger where the model says so, and does a stated probability come true? On papers left out.
 
-    python experiments/domain/run.py [--seeds 2] [--out results]
+    python experiments/domain/run.py [--seeds 5] [--out results]
 
 Every row is judged as a prediction would be: distance to the nearest composition that its fold learned from, predicted
 spread, and the verdict in or out of domain, all from the other folds alone; so are the factors of the intervals. Writes
@@ -248,7 +248,7 @@ def drawn(lines: Sequence[Mapping[str, str]], found: Judged) -> go.Figure:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("results"))
     options = parser.parse_args()
     started = time.process_time()
