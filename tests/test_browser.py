@@ -381,7 +381,8 @@ def test_a_phone_shows_every_view_without_scrolling_sideways(
     one = Reader(browser, service, "phone")
     page = _shown(one, name)
     wide = page.evaluate(
-        "[...document.querySelectorAll('main *')].filter(e => !e.closest('.scroll, .legend, pre, svg, .columns, .stack thead')"
+        "[...document.querySelectorAll('main *')]"
+        ".filter(e => !e.closest('.scroll, .legend, pre, svg, .columns, .stack thead')"
         " && e.getBoundingClientRect().right > innerWidth + 1 && e.checkVisibility())"
         ".map(e => e.outerHTML.slice(0, 120))"
     )

@@ -4,7 +4,7 @@ import { get, getFile, post } from "./api.js";
 import { Chart, logAxis, table } from "./charts.js";
 import { announce, failure, fill, h, newId, notice, openDialog, waiting } from "./dom.js";
 import { ListField, TextField } from "./fields.js";
-import { conductivity, counted, fixed, formula, num, percent, prose, readNumber, sci, signed, words } from "./format.js";
+import { conductivity, counted, fixed, formula, num, percent, phaseWord, prose, readNumber, sci, signed, words } from "./format.js";
 import { predictLink } from "./records.js";
 import { recipeSheet } from "./recipe.js";
 import { keepState, linkTo } from "./state.js";
@@ -240,7 +240,7 @@ class CampaignView {
     if (!rows.length) return null;
     return h("dl", { class: "facts" }, rows.map(({ p, predicted, result, error }) => [h("dt", {}, propertyName(p)), h("dd", {},
       result === undefined ? null : h("span", { class: "result" }, withError(p, result, error), " "),
-      predicted ? h("span", { class: "muted" }, `${result === undefined ? "" : "predicted "}${shownBare(p, predicted.mean)} (${shownBare(p, predicted.lo)} to ${shown(p, predicted.hi)})`) : null)]));
+      predicted ? h("span", { class: "muted" }, `${result === undefined ? "" : "predicted "}${expected(p, predicted)}`) : null)]));
   }
 
   actions(one, name) {
@@ -352,6 +352,17 @@ function shown(p, value) {
   return unit ? `${shownBare(p, value)} ${unit}` : shownBare(p, value);
 }
 
+/** From so many decades a 90 % interval only says that nothing is known yet. */
+const WIDEST_DECADES = 8;
+
+const saysLittle = (p, predicted) => p.is_log && predicted.hi - predicted.lo > WIDEST_DECADES;
+
+/** Return what was predicted with its 90 % interval. */
+function expected(p, predicted) {
+  if (saysLittle(p, predicted)) return `${shown(p, predicted.mean)}, its interval says little as yet`;
+  return `${shownBare(p, predicted.mean)} (${shownBare(p, predicted.lo)} to ${shown(p, predicted.hi)})`;
+}
+
 /** Return a result with its uncertainty, such as (9.0 ± 1.0)×10⁻⁴ S/cm. */
 function withError(p, value, error) {
   if (!error) return shown(p, value);
@@ -368,7 +379,7 @@ function withError(p, value, error) {
 const SETTINGS = {
   sinter_temp_c: (v) => `sinter ${num(v, 5)} °C`, sinter_time_h: (v) => `for ${num(v)} h`, heat_temp_c: (v) => `heat ${num(v, 5)} °C`, heat_time_h: (v) => `for ${num(v)} h`,
   press_mpa: (v) => `press ${num(v, 5)} MPa`, rel_density_pct: (v) => `${num(v)} % dense`, porosity_pct: (v) => `${num(v)} % pores`, second_phase_wt_pct: (v) => `${num(v)} wt%`,
-  phase: words, synthesis: words, structure: words, second_phase: (v) => `with ${v}`, second_phase_role: (v) => `as ${words(v)}`,
+  phase: phaseWord, synthesis: words, structure: words, second_phase: (v) => `with ${v}`, second_phase_role: (v) => `as ${words(v)}`,
 };
 
 /** Return a setting of a sample in words, such as sinter 1150 °C. */
@@ -496,8 +507,7 @@ class ResultLine {
       this.value.value = String(p.is_log ? Number((10 ** was).toPrecision(4)) : was);
       if (one.error[p.name]) this.error.value = String(p.is_log ? Number((10 ** was * Math.LN10 * one.error[p.name]).toPrecision(2)) : one.error[p.name]);
     }
-    const expected = one.prediction[p.name];
-    this.expected = expected;
+    this.expected = one.prediction[p.name];
     this.node = h("div", { class: "field result-line" }, h("label", { for: id }, propertyName(p)),
       h("span", { class: "result-entry" }, this.value, h("span", { "aria-hidden": "true" }, "±"), this.error, this.unit), this.hint);
     this.say();
@@ -519,7 +529,7 @@ class ResultLine {
   }
 
   say() {
-    const expected = this.expected ? `Expected ${shownBare(this.p, this.expected.lo)} to ${shown(this.p, this.expected.hi)}. ` : "";
+    const hint = this.expected ? `Expected ${expected(this.p, this.expected)}. ` : "";
     let sent = "";
     try {
       const told = this.told();
@@ -528,7 +538,7 @@ class ResultLine {
     } catch (error) {
       sent = error.message;
     }
-    fill(this.hint, expected, sent);
+    fill(this.hint, hint, sent);
   }
 }
 

@@ -45,7 +45,7 @@ class ExploreView {
     this.drag = "select";
     const changed = debounced(400, () => this.changed());
     this.filter = new TextField("Filter on any column, in the OPTIMADE grammar", changed, {
-      placeholder: 'such as elements HAS "Sc" AND ea_ev < 0.35', class: "code", maxlength: "2000",
+      placeholder: 'such as elements HAS "Sc" AND year > 2020', class: "code", maxlength: "2000",
     });
     this.phase = new ListField("Phase", [["", "all"], ...PHASES.slice(1)], () => this.changed());
     this.legend = h("div", { class: "legend", role: "group", "aria-label": "Families" });

@@ -275,7 +275,7 @@ class Results {
     fillTile(t.strength, num(p.strength_mpa, 2), "MPa", interval(num(p.strength_lo, 2), num(p.strength_hi, 2)), "",
       gauge(p.strength_mpa, p.strength_lo, p.strength_hi, 1, 1000));
     fillTile(t.disc, num(p.resistance_ohm_cm2, 2), "Ω cm²", `disc of ${num(p.thinnest_um, 2)} µm`,
-      "area-specific, at 25 °C, of the thinnest disc that bears what 850 µm bear at 15 MPa", null);
+      "at 25 °C, of the thinnest disc that bears handling", null);
     this.showAbove(p);
     this.showVerdict(p);
     fill(this.bar, h("span", {}, h("b", {}, `${conductivity(p.conductivity_s_cm)} S/cm`), ` · ${fixed(p.ea_ev, 2)} eV · ${num(p.strength_mpa, 2)} MPa`),
