@@ -24,6 +24,7 @@ from threading import Lock
 from typing import cast
 from weakref import WeakValueDictionary
 
+from nascreen import __version__
 from nascreen.errors import InputError, StoreError, UnknownNameError, shown
 from nascreen.lattices import Sampling
 from nascreen.listed import default_request, space_names
@@ -156,7 +157,7 @@ def _request(space: str, n: int | None) -> tuple[int, Sampling]:
 
 
 def _name(space: str, size: int, seed: int, models: Mapping[str, str]) -> str:
-    text = "".join(f"{name}:{sha256}\n" for name, sha256 in sorted(models.items()))
+    text = "".join(f"{name}:{value}\n" for name, value in sorted({**models, "nascreen": __version__}.items()))
     return f"{AUTO}{space}-{size}-{seed}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 

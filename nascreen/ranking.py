@@ -16,6 +16,7 @@ from nascreen.recipes import Recipe, recipe_text
 from nascreen.records import Sample, citation, name_of, processing_line
 from nascreen.screening import Neighbour, best_measured, nearest
 from nascreen.spaces import SPACES, count
+from nascreen.stability import Hint
 
 AMOUNT = "amount_"
 _SAME = 0.005
@@ -81,13 +82,13 @@ def ranked_rows(found: Found) -> list[dict[str, Any]]:
 
 
 def reasons(row: Mapping[str, Any], near: Sequence[Neighbour]) -> list[str]:
-    """Say what stands behind a candidate: against the best measured, the nearest measured, and what limits trust.
+    """Say what stands behind a candidate: the best measured, the nearest measured, a hint, and what limits trust.
 
     Args:
         row: A row of `nascreen.queries.Screened.query`.
         near: The measured samples nearest to it.
     """
-    return [_against_best(row), *map(_nearest_sentence, near[:1]), _trust_sentence(row)]
+    return [_against_best(row), *map(_nearest_sentence, near[:1]), *_stability_sentences(row), _trust_sentence(row)]
 
 
 def _against_best(row: Mapping[str, Any]) -> str:
@@ -120,6 +121,13 @@ def _nearest_sentence(near: Neighbour) -> str:
     value = "" if s.conductivity_s_cm is None else f" with {s.conductivity_s_cm:.1e} S/cm at {s.meas_temp_c:g} °C"
     distance = "at the same composition" if near.distance < _SAME else f"at a distance of {near.distance:.2f}"
     return f"Nearest measured is {name_of(s)}{f' ({made})' if made else ''}{value}, {distance} ({near.citation})."
+
+
+def _stability_sentences(row: Mapping[str, Any]) -> list[str]:
+    if "hull_formula" not in row:
+        return []
+    hint = Hint(row["hull_formula"], row["hull_mev_atom"], row["hull_distance"])
+    return [f"Stability, a hint alone: {hint.sentence}."]
 
 
 def _trust_sentence(row: Mapping[str, Any]) -> str:

@@ -89,6 +89,11 @@ class RankedOut(Answer):
     is_hygroscopic: bool
     is_toxic: bool
     radius_mismatch: float | None = None
+    hull_mev_atom: float | None = Field(
+        None, description="Computed energy above the hull of the nearest computed NASICON in meV/atom, a hint."
+    )
+    hull_distance: float | None = Field(None, description="Distance in composition to that NASICON.")
+    hull_formula: str | None = Field(None, description="That NASICON.")
     probability: float | None = Field(None, description="Probability that all targets are met.")
     reasons: list[str] = Field(description="Against the best measured, the nearest measured, and what limits trust.")
 

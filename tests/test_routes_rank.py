@@ -35,6 +35,7 @@ from nascreen.screening import best_measured, nearest
 from nascreen.service import Options, create_app
 from nascreen.serving import ModelHolder
 from nascreen.spaces import count
+from nascreen.stability import hints
 from nascreen.stream import RECORD, model_hashes, present_hashes
 from nascreen.stream import screen as run_screen
 
@@ -208,7 +209,7 @@ def test_a_table_of_the_ranking_holds_the_same_rows(door: Door) -> None:
 def test_columns_of_a_ranking_are_those_of_its_rows_that_a_filter_may_name(door: Door) -> None:
     found = checked(door.rank(space="thioborate", limit=1), wire_rank.RankOut)
     named = {c.name for c in found.columns}
-    assert named | {"rank", "formula", "processing", "domain_note", "probability", "reasons"} == set(
+    assert named | {"rank", "formula", "processing", "domain_note", "hull_formula", "probability", "reasons"} == set(
         wire_rank.RankedOut.model_fields
     )
 
@@ -234,6 +235,16 @@ def test_reasons_compare_with_the_best_and_the_nearest_measured_and_say_what_lim
         assert trust.startswith("It lies where" if row.in_domain else "The models have not earned trust here")
         assert row.domain_note in trust
     assert {r.in_domain for r in rows} == {True, False}
+
+
+def test_a_nasicon_has_the_hint_at_its_stability(door: Door) -> None:
+    found = checked(door.rank(space="composites", n=300, seed=3, sort="hull_mev_atom", limit=5), wire_rank.RankOut)
+    for row in found.rows:
+        (hint,) = hints([row.formula], [row.family])
+        assert hint is not None
+        assert row.hull_formula == hint.formula
+        assert f"hint alone: {hint.sentence.partition(':')[0]}" in row.reasons[2]
+        assert len(row.reasons) == 4
 
 
 @pytest.mark.parametrize(
