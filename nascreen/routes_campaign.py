@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 from fastapi import APIRouter, Request
 from fastapi import Query as QueryField
 from pydantic import Field
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from nascreen import wire_campaign as wire
@@ -121,6 +122,12 @@ async def campaign_new(request: Request) -> Response:
         return answer(campaign_values(_campaigns(parts).create(given, author)), 201)
 
     return await in_thread(request, work)
+
+
+@router.api_route("", methods=["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "HEAD", "QUERY"], include_in_schema=False)
+async def campaigns_otherwise() -> Response:
+    """Refuse any other method with both that there are; of two routes on one address the first alone would be named."""
+    raise HTTPException(405, headers={"Allow": "GET, POST"})
 
 
 # ---------------------------------------------------------------- one of them

@@ -158,7 +158,8 @@ class _Work:
         """
         number = _whole(suggestion)
         if number is not None and 0 < number <= MAX_EXACT_INTEGER:
-            own = (EVENTS.c.id == number) | (EVENTS.c.suggestion_id == number)
+            # What happened to a suggestion has an id too, which is none of a suggestion.
+            own = and_(EVENTS.c.id == number, EVENTS.c.suggestion_id.is_(None)) | (EVENTS.c.suggestion_id == number)
             drafts: dict[int, Draft] = {}
             drafts_from(self.connection.execute(_events().where(self.of_campaign, own)), drafts)
             if number in drafts:

@@ -631,6 +631,24 @@ def test_the_same_told_again_is_the_same_answer_and_another_value_a_conflict(cli
     refused(client.post(f"/v1/campaigns/{name}/abandon", json={"id": one.id}), 409, "has failed already")
 
 
+def test_the_number_of_a_result_is_no_suggestion(client: httpx.Client, folder: Path, make: Make) -> None:
+    name = make()
+    (one,) = ask(client, name)
+    tell(client, name, one.id, 91.5)
+    told = Campaign.open(f"sqlite:///{folder}/lab.db", name).history()[-1].id
+    assert told != one.id
+    refused(tell(client, name, told, 91.5), 404, f"There is no suggestion '{told}'")
+    refused(client.post(f"/v1/campaigns/{name}/abandon", json={"id": told}), 404, "There is no suggestion")
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "HEAD"])
+def test_another_method_is_refused_with_those_allowed(client: httpx.Client, method: str) -> None:
+    for path, allowed in (("", {"GET", "POST"}), ("/x", {"GET"}), ("/x/ask", {"POST"}), ("/x/export", {"GET"})):
+        response = client.request(method, f"/v1/campaigns{path}")
+        assert response.status_code == 405
+        assert set(response.headers["allow"].split(", ")) == allowed
+
+
 def test_an_ask_with_the_key_of_another_returns_the_same(client: httpx.Client, make: Make) -> None:
     name = make()
     address = f"/v1/campaigns/{name}/ask"

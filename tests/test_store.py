@@ -400,6 +400,27 @@ def test_patient_who_loses_a_candidate_meanwhile_chooses_again_from_the_new_stat
     assert calls[0] < calls[1]
 
 
+def test_stable_the_id_of_what_happened_to_a_suggestion_is_that_of_none(url: str) -> None:
+    opened = _new(url)
+    (number,) = _ask(opened)
+    opened.tell("c", number, {"x": 1.0}, note="seen")
+    opened.set_note("c", "of all")
+    others = [event.id for event in opened.history("c") if event.id != number]
+    assert len(others) == 3
+    for other in others:
+        for call in (
+            lambda i: opened.tell("c", i, {"x": 1.0}),
+            lambda i: opened.correct("c", i, {"x": 2.0}, author="a", reason="b"),
+            lambda i: opened.fail("c", i, "cracked"),
+            lambda i: opened.abandon("c", i),
+            lambda i: opened.reopen("c", i, author="a", reason="b"),
+            lambda i: opened.set_note("c", "n", i),
+        ):
+            with pytest.raises(UnknownNameError, match=f"There is no suggestion '{other}' in the campaign 'c'"):
+                call(other)
+    assert len(opened.history("c")) == 4
+
+
 def test_stable_suggestions_stand_in_the_order_of_asking_however_they_were_read(url: str) -> None:
     opened = _new(url, 100)
     for batch in range(20):  # one more each time, so that batches begin anywhere
