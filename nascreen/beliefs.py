@@ -3,9 +3,9 @@ r"""What is believed of the candidates of a campaign, property by property, from
 Several models of a property are averaged, since none is right for every table:
 
     with prior     a Gaussian process whose mean holds the prior mean, such as that of the literature model
-    without        the same without; the odds of the two are those of their evidence, begun in its favour (R. E. Kass and
-                   A. E. Raftery, J. Am. Stat. Assoc. 90, 773 (1995), doi:10.1080/01621459.1995.10476572), so that a
-                   wrong prior mean is dropped
+    without        the same without; the odds of the two are those of their evidence, begun in favour of the prior
+                   mean (R. E. Kass and A. E. Raftery, J. Am. Stat. Assoc. 90, 773 (1995),
+                   doi:10.1080/01621459.1995.10476572), so that a wrong one is dropped
     trees          a forest, by the likelihood of told values that a model was not taught (Y. Yao, A. Vehtari,
                    D. Simpson and A. Gelman, Bayesian Anal. 13, 917 (2018), doi:10.1214/17-BA1091), once `MIN_FOR_TREES`
                    candidates are told
