@@ -124,7 +124,7 @@ async def _screened(request: Request, query: RankQuery) -> Screened:
 
     Raises:
         InputError: If the query names neither a space nor a screen, or both, or cannot be used.
-        HttpError: If the space is still being scored.
+        HttpError: If the space is still being scored: 429, as for all that may succeed in a moment.
     """
     if bool(query.space) == bool(query.screen):
         raise InputError("The ranking needs either space or screen; /v1/spaces lists both.")
@@ -153,7 +153,7 @@ async def _scored(parts: Parts, query: RankQuery) -> Screened:
     if done:
         return work.result()
     detail = f"The space {query.space} is being scored for the first time; ask again in {RETRY_SECONDS} seconds."
-    raise HttpError(503, detail, {"Retry-After": str(RETRY_SECONDS)})
+    raise HttpError(429, detail, {"Retry-After": str(RETRY_SECONDS)})
 
 
 def _heard(work: asyncio.Future[Screened]) -> None:

@@ -19,7 +19,7 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from nascreen import kept_screens, wire, wire_rank
+from nascreen import kept_screens, routes_rank, wire, wire_rank
 from nascreen.chemistry import parse_formula
 from nascreen.errors import InputError, StoreError, UnknownNameError
 from nascreen.filters import FilterError
@@ -479,16 +479,18 @@ def test_whoever_asks_while_a_space_is_scored_is_told_to_come_back(
         _scored_in_process(arguments)
 
     monkeypatch.setattr(kept_screens, "_run", slow)
-    fresh = Door(tmp_path, Rules(request_seconds=1.5))
+    monkeypatch.setattr(routes_rank, "PATIENCE", 0.001)
+    fresh = Door(tmp_path, Rules(request_seconds=240))
     try:
         answer = fresh.rank(space="sulfides", n=20)
-        assert "is being scored for the first time; ask again in 5 seconds" in refused(answer, 503)
+        assert "is being scored for the first time; ask again in 5 seconds" in refused(answer, 429)
         assert answer.headers["retry-after"] == "5"
         go_on.set()
         deadline = time.monotonic() + 60
         while not list(fresh.screens.glob(f"{AUTO}*/{RECORD}")):
             assert time.monotonic() < deadline
             time.sleep(0.05)
+        monkeypatch.undo()
         assert fresh.rank(space="sulfides", n=20).status_code == 200
     finally:
         go_on.set()
