@@ -76,9 +76,11 @@ def test_a_spread_is_widened_less_the_more_is_told() -> None:
     assert widening(2, 2.0) < widening(2)
 
 
-def test_a_common_widening_does_not_change_what_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = _table(1)
-    problem = _problem(6, 1, _smooth(values, 1), values)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_common_widening_does_not_change_what_is_chosen(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = _table(seed)
+    problem = _problem(6, seed, _smooth(values, seed), values)
+    monkeypatch.setattr("nascreen.beliefs.widening", lambda *_: 8.0)
     wide = propose(problem, 4)
     monkeypatch.setattr("nascreen.beliefs.widening", lambda *_: 1.0)
     narrow = propose(problem, 4)
