@@ -3,7 +3,7 @@
 Three things make the difference, none of which changes the model. Columns that do not vary among the rows at hand
 enter distances as constants; the correlation of processing is computed once for each way of making; and the variance,
 a quadratic form in 500 correlations, is taken on the subspace in which the candidates of a space lie. The last is the
-only approximation besides single precision: its rank is chosen so that the spread moves by less than `TOLERANCE`, and
+only approximation besides single precision: its rank is chosen so that half widths move by less than `WIDTH_LIMIT`, and
 rows of every block are checked against the whole form.
 """
 
@@ -27,12 +27,12 @@ Single = NDArray[np.float32]
 
 ROWS = 128
 """Rows whose correlations are held at once: they stay in the cache next to the processor."""
-TOLERANCE = 5e-4
-"""Most that the truncated quadratic form may move a variance; a half width then moves by less than 0.001 decades."""
+WIDTH_LIMIT, ENERGY_WIDTH_LIMIT = 1e-3, 3e-4
+"""Most that the truncated quadratic form may move the half widths, in decades of conductivity and in eV."""
+RESERVE = 5.0
+"""How many times closer the form is held where its rank is chosen, since other rows may lie further out."""
 LEAST_ROWS = 2048
 """Fewer rows than this go through the ONNX graphs: learning the subspace would cost more than it saves."""
-ENERGY_TOLERANCE = 1e-5
-"""The same for the variance of an activation energy in eV²: a half width moves by less than 0.0001 eV."""
 N_LEARNED = 1024
 N_CHECKED = 64
 WIDEST = 0.8
@@ -69,7 +69,7 @@ class _Block:
         here = varies[self.columns]
         some = self._scaled(features[:: max(1, len(features) // N_LEARNED), self.columns])
         still = some[:1, ~here] - self.trained[:, ~here]
-        centre = some[:, here].mean(axis=0)  # near nought, single precision loses least
+        centre = some[:, here].mean(axis=0)  # near nought, the difference loses least
         trained = self.trained[:, here] - centre
         constant = (trained**2).sum(axis=1) + (still**2).sum(axis=1)
         right = np.vstack([-2 * trained.T, np.ones((1, len(trained))), constant[None]])
@@ -78,7 +78,7 @@ class _Block:
             mean=None if self.mean is None else self.mean[here],
             scale=self.scale if self.mean is None else self.scale[here],
         )
-        return _Distances(part, np.flatnonzero(here) + self.columns.start, centre, right.astype(np.float32))
+        return _Distances(part, np.flatnonzero(here) + self.columns.start, centre, right)
 
     def _scaled(self, part: Array) -> Array:
         """Return columns of this block as the correlation sees them, shape (n, d)."""
@@ -106,13 +106,13 @@ class _Distances:
     block: _Block
     columns: NDArray[np.intp]
     centre: Array
-    right: Single
+    right: Array
 
-    def left(self, features: Array) -> Single:
+    def left(self, features: Array) -> Array:
         """Return the first factor of some rows, shape (n, d + 2)."""
         x = self.block._scaled(features[:, self.columns])  # noqa: SLF001 - of this file
         x -= self.centre
-        out = np.empty((len(x), len(self.columns) + 2), dtype=np.float32)
+        out = np.empty((len(x), len(self.columns) + 2))
         out[:, :-2] = x
         out[:, -2] = np.einsum("ij,ij->i", x, x)
         out[:, -1] = 1
@@ -196,12 +196,14 @@ class _Scratch:
 
     n: int
     kernels: Single = field(init=False)
+    squares: Array = field(init=False)
     root: Single = field(init=False)
     power: Single = field(init=False)
 
     def __post_init__(self) -> None:
         """Make the arrays."""
         self.kernels = np.empty((3, ROWS, self.n), dtype=np.float32)
+        self.squares = np.empty((ROWS, self.n))
         self.root = np.empty((ROWS, self.n), dtype=np.float32)
         self.power = np.empty((ROWS, self.n), dtype=np.float32)
 
@@ -347,18 +349,38 @@ class BulkModel:
         latent, quadratic = self._process(features, route)
         lines = self._joined(features, latent, quadratic)
         some = np.linspace(0, len(features) - 1, N_CHECKED).astype(np.intp)
-        exact = self.model.lines(features[some])
-        off = max(
-            np.abs(lines.log_sigma_25[some] - exact.log_sigma_25).max(),
-            np.abs(_variance(lines, self.per_ev)[some] - _variance(exact, self.per_ev)).max(),
-        )
-        if off <= 2 * TOLERANCE:
+        if self._is_close(_taken(lines, some), self.model.lines(features[some])):
             return lines
         if self.forms is not None and self.forms[0].project.shape[1] < len(self.basis):
             # The subspace learned from the first block does not hold this one: take all of it from now on.
             self.forms = tuple(_Form(s.whiten.astype(np.float32), np.float32(0)) for s in self.parts)  # type: ignore[assignment]
             return self._lines(features, route)
         return by_graphs(self.model, features)
+
+    def _widths(self, lines: Lines) -> tuple[Array, Array]:
+        temp_c = np.full(len(lines.ea_ev), ROOM_TEMPERATURE_C)
+        return self.model.log_sigma(lines, temp_c)[1], self.model.ea(lines)[1]
+
+    def _is_close(self, lines: Lines, exact: Lines) -> bool:
+        off = [np.abs(a - b).max() for a, b in zip(self._widths(lines), self._widths(exact), strict=True)]
+        level = np.abs(lines.log_sigma_25 - exact.log_sigma_25).max()
+        return bool(level <= WIDTH_LIMIT and off[0] <= WIDTH_LIMIT and off[1] <= ENERGY_WIDTH_LIMIT)
+
+    def _tolerances(self, features: Array) -> tuple[float, float]:
+        """Return how far the two variances may be off, from the narrowest interval of the families at hand."""
+        noise, intervals = self.model.card["noise_variance"], self.model.card["interval"]
+        codes = np.unique(np.argmax(features[:, self.family_columns], axis=1))
+        names = [self.model.card["families"][code] for code in codes]
+        least = (
+            noise["conductivity"] + noise["paper_prefactor"] + self.per_ev**2 * noise["paper_energy"],
+            noise["energy"] + noise["paper_energy"],
+        )
+        found = []
+        for name, variance, limit in zip(("log_sigma", "ea_ev"), least, (WIDTH_LIMIT, ENERGY_WIDTH_LIMIT), strict=True):
+            factors = intervals[name]
+            widest = max(factors["by_family"].get(family, factors["overall"]) for family in names)
+            found.append(float(2 * np.sqrt(variance) * limit / widest / RESERVE))
+        return found[0], found[1]
 
     def _joined(self, features: Array, latent: Array, quadratic: Array) -> Lines:
         # Any split of the variance at this one temperature between A and E will do; the cross term is taken as nought.
@@ -494,7 +516,9 @@ class BulkModel:
         n = part.stop - part.start
         kernels = scratch.kernels[:, :n]
         for i, distances in enumerate(rows.distances):
-            np.matmul(distances.left(rows.features[part]), distances.right, out=kernels[i])
+            # Distances are differences of large numbers, so that they alone need double precision.
+            squares = np.matmul(distances.left(rows.features[part]), distances.right, out=scratch.squares[:n])
+            np.maximum(squares, 0, out=kernels[i], casting="same_kind")
             _matern(kernels[i], scratch.root[:n], scratch.power[:n])
         return kernels
 
@@ -533,7 +557,7 @@ class BulkModel:
                 of.append(near)
         first, second = (
             _truncated(side.whiten, np.vstack(of), limit)
-            for side, of, limit in zip(self.parts, found, (TOLERANCE, ENERGY_TOLERANCE), strict=True)
+            for side, of, limit in zip(self.parts, found, self._tolerances(rows.features), strict=True)
         )
         self.forms = (first, second)
         return self.forms
@@ -555,9 +579,9 @@ def by_graphs(model: ConductivityModel, features: Array) -> Lines:
     )
 
 
-def _variance(lines: Lines, per_ev: float) -> Array:
-    aa, ae, ee = lines.covariance.T
-    return np.asarray(aa + 2 * per_ev * ae + per_ev**2 * ee)
+def _taken(lines: Lines, rows: NDArray[np.intp]) -> Lines:
+    family = tuple(lines.family[i] for i in rows)
+    return Lines(lines.log_sigma_25[rows], lines.ea_ev[rows], lines.covariance[rows], family)
 
 
 def _amplitudes(scales: Array) -> tuple[Array, Array]:
@@ -580,7 +604,6 @@ def _squared_distances(left: Array, right: Array) -> Array:
 
 def _matern(values: Single, root: Single, power: Single) -> None:
     """Turn squared distances into Matérn-5/2 correlations, in place."""
-    np.maximum(values, 0, out=values)
     np.sqrt(values, out=root)
     np.exp(root, out=power)
     values *= np.float32(1 / 3)
@@ -611,7 +634,7 @@ def _truncated(whiten: Array, correlations: Single, limit: float) -> _Form:
         (part**2).sum(axis=1)[:, None] - np.cumsum((part @ vectors) ** 2, axis=1) for part in (learned, held)
     )
     means = beyond.mean(axis=0)
-    is_enough = np.abs(missing - means).max(axis=0) <= limit
+    is_enough = np.maximum(np.abs(missing - means).max(axis=0), np.abs(beyond - means).max(axis=0)) <= limit
     rank = int(np.argmax(is_enough)) + 1
     if not is_enough.any() or rank > WIDEST * len(whiten):
         return _Form(whiten.astype(np.float32), np.float32(0))
