@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
@@ -43,7 +43,7 @@ from nascreen.records import (
     processing_line,
 )
 from nascreen.schema import record_from_sample
-from nascreen.verdicts import load_verdicts, reviewed_table
+from nascreen.verdicts import Verdict, load_verdicts, reviewed_table
 
 TABLE_COLUMNS: tuple[Column, ...] = (*COLUMNS, *OTHER_COLUMNS)
 """What the rows of the shipped tables state."""
@@ -51,6 +51,7 @@ TABLE_COLUMNS: tuple[Column, ...] = (*COLUMNS, *OTHER_COLUMNS)
 MOST_ROWS = 1000
 MOST_OFFSET = 1_000_000
 _N_ELEMENTS = "nelements"
+_DECIDED = ("verdict", "check", "column", "value", "reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,11 +334,15 @@ def _by_id() -> dict[str, str]:
     return {s.sample_id: table for table in TABLE_NAMES for s in load_table(table)}
 
 
-def decisions_on(table: str, sample_id: str) -> Iterator[dict[str, str]]:
-    """Yield the decisions about a row."""
-    for v in load_verdicts():
-        if v.table == table and v.subject == sample_id:
-            yield {"verdict": v.verdict, "check": v.check, "column": v.column, "value": v.value, "reason": v.reason}
+def decisions_on(table: str, sample_id: str) -> list[Verdict]:
+    """Return the decisions about a row."""
+    return [v for v in load_verdicts() if v.table == table and v.subject == sample_id]
+
+
+def decision_lines(decisions: Iterable[Verdict]) -> list[str]:
+    """Return decisions as lines of a card."""
+    changes = ((v, f" {v.column} to {v.value!r}" if v.column else "") for v in decisions)
+    return [f"decided            {v.verdict}{change}: {v.reason}" for v, change in changes]
 
 
 def card_values(sample_id: str) -> dict[str, Any]:
@@ -357,20 +362,15 @@ def card_values(sample_id: str) -> dict[str, Any]:
     original = next(s for s in printed if s.sample_id == sample_id)
     reviewed = next((s for s in reviewed_table(table) if s.sample_id == sample_id), None)
     sample = reviewed or original
-    decisions = list(decisions_on(table, sample_id))
+    decisions = decisions_on(table, sample_id)
     licence = str(table_record(table)["licence"])
-    lines = [_decision_line(**decision) for decision in decisions]
     return {
         "record": record_values(sample), "table": table, "licence": licence, "is_excluded": reviewed is None,
         "name": name_of(sample) or sample.label, "processing": processing_line(sample), "citation": citation(sample),
-        "doi_links": [f"https://doi.org/{doi}" for doi in sample.doi.split(" | ") if doi], "decisions": decisions,
-        "card": card_lines(original, table, licence, printed, lines), "bibtex": bibtex([sample]),
+        "doi_links": [f"https://doi.org/{doi}" for doi in sample.doi.split(" | ") if doi],
+        "decisions": [{name: getattr(v, name) for name in _DECIDED} for v in decisions],
+        "card": card_lines(original, table, licence, printed, decision_lines(decisions)), "bibtex": bibtex([sample]),
     }  # fmt: skip
-
-
-def _decision_line(verdict: str, column: str, value: str, reason: str, check: str) -> str:
-    del check
-    return f"decided            {verdict}{f' {column} to {value!r}' if column else ''}: {reason}"
 
 
 def column_values() -> list[dict[str, Any]]:

@@ -90,9 +90,9 @@ def data_show(
 ) -> None:
     """Print one row as a citation card, with the decisions about it."""
     from nascreen.bibliography import card_lines
+    from nascreen.catalogue import decision_lines, decisions_on
     from nascreen.datasets import TABLE_NAMES, load_table, table_record
     from nascreen.schema import json_from_sample
-    from nascreen.verdicts import load_verdicts
 
     for name in TABLE_NAMES:
         rows = load_table(name)
@@ -101,11 +101,7 @@ def data_show(
                 if as_json:
                     print(json_from_sample(sample))
                     return
-                decisions = [
-                    f"decided            {v.verdict}{f' {v.column} to {v.value!r}' if v.column else ''}: {v.reason}"
-                    for v in load_verdicts()
-                    if v.table == name and v.subject == sample_id
-                ]
+                decisions = decision_lines(decisions_on(name, sample_id))
                 print("\n".join(card_lines(sample, name, str(table_record(name)["licence"]), rows, decisions)))
                 return
     from nascreen.lab import lab_samples
