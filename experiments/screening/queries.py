@@ -51,6 +51,9 @@ def invented(drawn: Drawn, rng: np.random.Generator) -> dict[str, np.ndarray]:
     bits = np.uint64(1) << np.arange(drawn.counts.shape[1], dtype=np.uint64)
     return {
         **{name: np.abs(rng.normal(mean, sd, n)) * np.sign(mean) for name, (mean, sd) in normal.items()},
+        "hull_row": rng.integers(-1, 3000, n).astype(np.int32),
+        "hull_mev_atom": rng.normal(20, 20, n),
+        "hull_distance": rng.random(n) * 0.15,
         "family": np.full(n, FAMILIES.index("nasicon")),
         "doubts": rng.integers(0, 2, n).astype(np.uint8),
         "gives_h2s": np.zeros(n, dtype=bool),
