@@ -124,7 +124,10 @@ def _limit_lines(found: Mapping[str, Any]) -> list[str]:
 
 def _curve_lines(points: Sequence[Mapping[str, Any]]) -> list[str]:
     curve = [LearningPoint(**point) for point in points]
-    rows = [(p.quantity, f"{p.n_papers:.0f}", f"{p.error:.3f}", f"{p.spread:.3f}") for p in curve]
+    rows = [
+        (p.quantity, f"{p.n_papers:.0f}", f"{p.error:.3f}", f"{p.spread:.3f}" if p.spread else "one shuffle")
+        for p in curve
+    ]
     readings = []
     for quantity, digits in dict.fromkeys((p.quantity, 4 if "Ea" in p.quantity else 3) for p in curve):
         gain, error = gain_of_more_papers(curve, quantity, N_MORE_PAPERS)

@@ -275,13 +275,20 @@ def sha256_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def write_model(folder: Path, files: Mapping[str, bytes], card: Mapping[str, Any], text: str) -> None:
+def write_model(
+    folder: Path,
+    files: Mapping[str, bytes],
+    card: Mapping[str, Any],
+    text: str,
+    figures: Mapping[str, bytes] | None = None,
+) -> None:
     """Write the files of one promoted model, then the card that names their sha256.
 
-    The card is written last: until then the old card refuses the new files.
+    The card is written last: until then the old card refuses the new files. Figures are for people and are promised
+    nowhere.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
+    for name, content in {**files, **(figures or {})}.items():
         (folder / name).write_bytes(content)
     hashes = {name: sha256_of(folder / name) for name in files}
     whole = json.loads(json.dumps({**card, "files": hashes}))
@@ -425,9 +432,9 @@ def promote(
         "process.onnx": process_graph(model).SerializeToString(),
         "trees.onnx": trees_graph(model).SerializeToString(),
         "domain.npz": domain.getvalue(),
-        "calibration.svg": calibration_svg(curve.pop("promised"), curve).encode(),
     }
-    write_model(folder / "conductivity", files, card, card_text(card, CONDUCTIVITY_TEXT))
+    figures = {"calibration.svg": calibration_svg(curve.pop("promised"), curve).encode()}
+    write_model(folder / "conductivity", files, card, card_text(card, CONDUCTIVITY_TEXT), figures)
     samples, terms, log_strength = strength_observations()
     groups = [s.group_id for s in samples]
     law = fit_strength(terms, log_strength, groups)

@@ -370,6 +370,8 @@ ROBUST_SCALE = (0.65, 0.1)
 
 MOST_PASSES = 20
 CONVERGED = 1e-3
+SETTLED = 1e-7
+"""Largest changes of a weight, and of what a bound lets expect, at which repetition ends."""
 
 
 def with_robust_weights(process: ArrheniusProcess, n_passes: int = MOST_PASSES) -> ArrheniusProcess:
@@ -436,7 +438,7 @@ def with_bounds(process: ArrheniusProcess, bounds: Array, sides: NDArray[np.int8
         targets[rows] = truncated_mean(mean, np.sqrt(variance), bounds[rows], sides[rows])
         change = float(np.abs(targets - process.targets).max())
         process = process.with_targets(targets)
-        if change < CONVERGED:
+        if change < SETTLED:
             break
     return process
 

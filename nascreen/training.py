@@ -523,8 +523,10 @@ def process_of(
     inputs = scaler.inputs(rows.features)
     counts = replicate_weights(rows) * (1 if weights is None else weights)
     process = ArrheniusProcess(start, inputs, rows.coefficients, rows.targets, _codes(rows.groups), counts)
+    process = gaussian.with_bounds(process, rows.targets, rows.sides)
     if parameters is None:
-        process = gaussian.tuned(gaussian.with_bounds(process, rows.targets, rows.sides), N_TUNING_STEPS)
+        process = gaussian.with_bounds(gaussian.tuned(process, N_TUNING_STEPS), rows.targets, rows.sides)
+    # A bound that all others agree with is no outlier, so it is weighed as what it lets expect.
     return gaussian.with_bounds(gaussian.with_robust_weights(process), rows.targets, rows.sides)
 
 
