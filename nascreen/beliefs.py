@@ -203,6 +203,9 @@ class Model:
         """Return what is believed of some rows once the pending ones are measured."""
         every = np.r_[rows, self.pending]
         values = inputs.values[every]
+        if self.prior is not None and not len(self.processes[0].rows.targets):
+            said = self.processes[0].posterior(values, self.prior[every]).taken_as_said()
+            return self._once_measured(Belief.of((said,), (1.0,), self.processes[0].learned_noise_variance, 1.0), rows)
         sources: list[Source] = [
             p.posterior(values, self.prior[every] if self.prior is not None and p.rows.prior_mean is not None else None)
             for p in self.processes
@@ -212,8 +215,12 @@ class Model:
             sources.append(self.forest.posterior(values))
             noises.append(self.forest.noise_variance)
         noise = float(np.dot(self.weights, noises))
-        belief = Belief.of(tuple(sources), self.weights, noise, self.widening)
-        return belief.learn(np.arange(len(rows), len(every))).first(len(rows)) if len(self.pending) else belief
+        return self._once_measured(Belief.of(tuple(sources), self.weights, noise, self.widening), rows)
+
+    def _once_measured(self, belief: Belief, rows: Index) -> Belief:
+        """Return a belief of some rows and the pending ones as one of the rows, the pending ones measured."""
+        pending = np.arange(len(rows), len(belief.mean))
+        return belief.learn(pending).first(len(rows)) if len(pending) else belief
 
     def scaled(self, value: float) -> float:
         """Return a value of the property on the scale."""

@@ -382,7 +382,7 @@ class Campaign:
             return ["Nothing is told yet, so it is chosen to lie far from the others."]
         lines = [f"Predicted {self.value_text(name, mean)} (90 %: {lo:.4g} to {hi:.4g})."
                  for name, (mean, lo, hi) in prediction.items()]  # fmt: skip
-        lines += [f"Of {name} {'one value is' if n == 1 else f'{n} values are'} told, so that its interval says little."
+        lines += [_few_sentence(name, n, has_prior=name in proposal.prior_weight)
                   for name, n in n_told.items() if n < FEW and name in prediction]  # fmt: skip
         aim = "widens the front" if len(self.settings.objectives) > 1 else "beats the best told"
         chance = (
@@ -840,6 +840,12 @@ def _percent(share: float) -> str:
     if 0 < share < 0.01:
         return "less than 1 %"
     return "more than 99 %" if 0.99 < share < 1 else f"{100 * share:.0f} %"
+
+
+def _few_sentence(name: str, n: int, *, has_prior: bool) -> str:
+    if not n and has_prior:
+        return f"Nothing is told of {name} yet: it is predicted by its prior alone."
+    return f"Of {name} {'one value is' if n == 1 else f'{n} values are'} told, so that its interval says little."
 
 
 def _pending_sentence(state: State) -> str:

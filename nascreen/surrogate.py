@@ -448,6 +448,14 @@ class Posterior:
             half=self.half[:, :n],
         )  # fmt: skip
 
+    def taken_as_said(self) -> Posterior:
+        """Return the same with weight and constant of the prior mean taken as certain, for when nothing is told.
+
+        Else the rows of which the prior mean says the worst would be the least certain ones, and be asked for first.
+        """
+        variance = np.full(len(self.mean), self.process.amplitude_variance)
+        return replace(self, basis=np.zeros_like(self.basis), variance=variance)
+
     def learn(self, row: int) -> Posterior:
         """Return the posterior once a row had been measured at its own mean: the mean stays, the spread shrinks."""
         step = self.covariance_with(np.array([row]))[:, 0]

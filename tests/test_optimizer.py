@@ -7,6 +7,7 @@ import math
 import resource
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -612,3 +613,14 @@ def test_one_suggestion_among_600_after_100_results_costs_few_factorisations(mon
     monkeypatch.setattr(surrogate, "loss", lambda *a: counted.append((len(a[0].targets) / 100) ** 2) or loss(*a))
     propose(_problem(n_told=100, n=600), 1)
     assert 5 < sum(counted) < 80
+
+
+def test_what_the_prior_says_is_worst_is_not_asked_first() -> None:
+    rng = np.random.default_rng(0)
+    inputs = encode({"x": rng.normal(size=60), "y": rng.normal(size=60)}, {"x": "numeric", "y": "numeric"})
+    prior = np.linspace(-9.0, -3.0, 60)[:, None]
+    nothing: dict[str, Any] = {"told": np.empty(0, dtype=np.intp), "values": np.empty((0, 1))}
+    problem = Problem(inputs, (Objective("log_conductivity"),), ("log_conductivity",), prior_mean=prior, **nothing)
+    chosen = propose(problem, 4, seed=0).suggestions
+    assert all(prior[one.index, 0] > np.median(prior) for one in chosen)
+    assert all(one.sd["log_conductivity"] < 2.0 for one in chosen)
