@@ -295,7 +295,8 @@ class ArrayFeatures:
         has_sites = total > 0
 
         def mismatch(of: Array) -> Array:
-            found = np.where(doped > 0, dopants @ of / doped - of[host], 0.0)
+            # Differences first, so that what is the same differs by nought and trees take the same branches.
+            found = np.where(doped > 0, (dopants * (of - of[host][:, None])).sum(axis=1) / doped, 0.0)
             return np.where(has_sites, found, math.nan)
 
         deviation = np.maximum((part * (radius - mean[:, None]) ** 2).sum(axis=1) / total, 0.0)
