@@ -28,6 +28,7 @@ from nascreen.gatekeeper import Gatekeeper, Meters, Rules, scope_of
 from nascreen.kept_screens import KeptScreens
 from nascreen.problems import HttpError, on_error
 from nascreen.routes import REQUEST_MODELS, Parts
+from nascreen.screening import measured_samples
 from nascreen.serving import Batcher, ModelHolder, Workers
 
 N_THREADS = 2
@@ -153,6 +154,8 @@ def local_service(options: Options | None = None) -> Iterator[str]:
 
 
 async def _watch(parts: Parts, seconds: float) -> None:
+    # The first curve or explanation need not wait for the tables.
+    await asyncio.to_thread(measured_samples)
     while True:
         await asyncio.sleep(seconds)
         await asyncio.to_thread(parts.holder.refresh)
