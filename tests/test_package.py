@@ -20,17 +20,17 @@ from nascreen.datasets import data_folder, model_folder
 PACKAGE = Path(nascreen.__file__).parent
 ORDER = (
     "errors", "chemistry", "elements", "physics", "records", "history", "database", "store", "backups",
-    "spreadsheets", "units", "datasets", "lab", "schema", "loaders", "verdicts", "quality", "replicates",
-    "founding", "overview", "bibliography", "gaussian", "intervals", "features", "encoding", "surrogate", "trees", "proposals", "acquisition", "beliefs", "optimizer",
-    "recipes", "models", "graphs", "packed_trees", "bulk", "tables", "training", "shifts", "cards", "export", "tracking", "tuning", "descriptors", "learners",
-    "columns", "tabular", "spaces", "lattices", "listed", "array_features", "stability", "screening", "explain", "stream", "filters", "queries",
-    "catalogue", "plots", "campaign", "pools", "optuna_engine", "goals", "optuna_export", "outcomes", "campaigns",
-    "campaign_files", "campaign_figures", "wording", "figures", "data_figures", "report", "pipeline", "quality_report", "access", "wire",
-    "wire_data", "wire_rank", "wire_campaign", "problems", "serving", "gatekeeper", "answers", "kept_screens", "routes", "routes_predict",
-    "ranking", "routes_rank", "routes_data", "structures", "routes_optimade",
-    "campaign_answers", "routes_campaign", "page", "service", "client",
-    "cli_serve", "cli_lab",
-    "cli_campaign", "cli_data", "cli_screen", "cli_explain", "cli",
+    "spreadsheets", "units", "datasets", "lab", "schema", "loaders", "verdicts", "quality", "replicates", "founding",
+    "overview", "bibliography", "gaussian", "intervals", "features", "encoding", "surrogate", "trees", "proposals",
+    "acquisition", "beliefs", "optimizer", "recipes", "models", "graphs", "packed_trees", "bulk", "tables",
+    "training", "shifts", "cards", "export", "tracking", "tuning", "descriptors", "learners", "columns", "tabular",
+    "spaces", "lattices", "listed", "array_features", "stability", "screening", "explain", "stream", "filters",
+    "queries", "catalogue", "plots", "campaign", "pools", "optuna_engine", "goals", "optuna_export", "outcomes",
+    "campaigns", "campaign_files", "campaign_figures", "wording", "figures", "data_figures", "report", "pipeline",
+    "quality_report", "access", "wire", "wire_data", "wire_rank", "wire_campaign", "problems", "serving",
+    "gatekeeper", "answers", "kept_screens", "routes", "routes_predict", "ranking", "routes_rank", "routes_data",
+    "structures", "routes_optimade", "campaign_answers", "routes_campaign", "page", "service", "client", "cli_serve",
+    "cli_lab", "cli_campaign", "cli_data", "cli_screen", "cli_explain", "cli",
 )  # fmt: skip
 EXCEPTED = "mlflow_model"
 """MLflow runs this file by its path; of the package only `tracking` names it."""
