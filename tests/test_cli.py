@@ -124,7 +124,7 @@ def _allowed(name: str) -> str:
         ("predict --csv none.csv", "A table of predictions needs a place: add --out FILE.csv"),
         ("predict Na3PS4 --out out.csv", "--out"),
         ("predict --csv none.csv --out out.csv --phase glass", "--phase"),
-        ("rank perovskite", "There is no candidate space 'perovskite'; allowed are nasicon, thioborate."),
+        ("rank perovskite", "There is no space 'perovskite'; allowed are nasicon, thioborate, composites"),
         ("rank thioborate --n 60 --top 0", "must be at least 1; got 0"),
         ("rank thioborate --n 60 --top 5 --per-system 0", "must be at least 1; got 5 and 0 per system"),
         ("rank thioborate --n 0", "cannot give '0' candidates; allowed is a whole number from 1 to"),

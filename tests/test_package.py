@@ -183,7 +183,7 @@ def _commands() -> list[str]:
     for block in _blocks("console|sh|shell|bash"):
         for line in re.sub(r"\\\n\s*", " ", block).splitlines():
             command = line.removeprefix("$ ").strip()
-            if re.match(r"nascreen (predict|rank|data|explain|campaign|token)\b", command):
+            if re.match(r"nascreen (predict|rank|screen|data|explain|campaign|token)\b", command):
                 found.append(command)
     return found
 
