@@ -17,7 +17,7 @@ from nascreen.campaign import Batch, check_request, suggest
 from nascreen.data_figures import data_figures
 from nascreen.datasets import load_table, model_folder
 from nascreen.figures import RunResult
-from nascreen.models import load_models, use_models
+from nascreen.models import use_models
 from nascreen.overview import reviewed_samples, summary
 from nascreen.records import name_of, processing_line
 from nascreen.report import write_report

@@ -47,11 +47,17 @@ def main() -> None:
                  "--seed", str(given.seed), "--suppress-health-check", "all", "--continue-on-failure", *headers],
                 cwd=folder, check=False, capture_output=True, text=True,
             )  # fmt: skip
-            print(done.stdout[-20_000:], done.stderr[-2000:])
+            print(done.stdout, done.stderr[-2000:])
             alive = process.poll() is None
             memory = memory_mb(process.pid)
     summary = [line.strip() for line in done.stdout.splitlines() if "generated" in line or "passed" in line]
-    row = {"token": given.token, "exit": done.returncode, "alive": alive, "memory_mb": round(memory), "summary": " | ".join(summary)}
+    row = {
+        "token": given.token,
+        "exit": done.returncode,
+        "alive": alive,
+        "memory_mb": round(memory),
+        "summary": " | ".join(summary),
+    }
     with (HERE / f"fuzz{'_token' if given.token else ''}.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(row), lineterminator="\n")
         writer.writeheader()
