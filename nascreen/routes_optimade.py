@@ -127,8 +127,9 @@ def _fields(query: EntryQuery) -> list[str] | None:
 
 
 @router.get("/versions", summary="Major versions of the OPTIMADE interface", response_model=None,
-            responses={200: {"description": "One version a line.", "content": {"text/csv": {"schema":
-                       {"type": "string"}}}}})  # fmt: skip
+            responses={**_gives("One version a line.", "object"), 200: {
+                "description": "One version a line.", "content": {"text/csv": {"schema": {"type": "string"}}},
+            }})  # fmt: skip
 async def versions() -> Response:
     """List the major versions, the preferred one first."""
     return Response("version\n1\n", 200, {"content-type": "text/csv; header=present"})
