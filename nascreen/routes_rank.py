@@ -100,8 +100,11 @@ async def space_one(request: Request, name: str) -> Response:
     return answer(await in_thread(request, lambda: space_values(name)))
 
 
-@router.get("/rank", summary="Ranked candidates", response_model=None,
-            responses=gives(wire_rank.RankOut, "A page of the ranking; a table with format=csv."))  # fmt: skip
+_RANKED = gives(wire_rank.RankOut, "A page of the ranking; a table with format=csv.")
+_RANKED[200]["content"] = {"text/csv": {"schema": {"type": "string"}}}
+
+
+@router.get("/rank", summary="Ranked candidates", response_model=None, responses=_RANKED)
 async def rank(request: Request, query: Annotated[RankQuery, QueryField()]) -> Response:
     """Filter and sort the candidates of a space; the first question to a space scores it, which takes some seconds."""
     screened = await _screened(request, query)
@@ -175,7 +178,8 @@ def _page(
 
 
 def _note(record: dict[str, Any], models: dict[str, str]) -> str:
-    said = [f"Prices: {record['prices']['source']}, of {record['prices']['date']}."]
+    prices = record.get("prices")
+    said = [f"Prices: {prices['source']}, of {prices['date']}."] if prices else []
     if record["models"] != models:
         said.append("The candidates were scored by other models than those that answer now; screen again for theirs.")
     return " ".join(said)

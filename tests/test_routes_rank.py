@@ -181,6 +181,9 @@ def test_targets_give_a_probability_and_the_order(door: Door) -> None:
     chances = [r.probability for r in found.rows]
     assert chances == sorted(chances, reverse=True)
     assert all(0 < p < 1 for p in chances)
+    one = f"candidate = {found.rows[0].candidate}"
+    (alone,) = door.rank(space="thioborate", target=targets[0], filter=one).json()["rows"]
+    assert chances[0] < alone["probability"], "both are harder to meet than one"
     by_filter = door.rank(space="thioborate", target=targets, filter=f"probability >= {chances[4]}").json()
     assert 0 < by_filter["n_matching"] < count("thioborate")
 
