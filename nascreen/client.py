@@ -6,12 +6,13 @@ Every error of the service is raised as the exception that it was there, with th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Self, TypedDict, TypeVar, Unpack
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel
 
-from nascreen import errors, wire
+from nascreen import errors, wire, wire_campaign, wire_data, wire_rank
 
 A = TypeVar("A", bound=BaseModel)
 
@@ -35,6 +36,25 @@ _BY_STATUS: Mapping[int, type[errors.NascreenError]] = {
     401: errors.AccessError, 403: errors.ForbiddenError, 404: errors.UnknownNameError, 409: errors.ConflictError,
     422: errors.InputError, 429: errors.BusyError, 503: errors.StoreError,
 }  # fmt: skip
+
+
+class RecipeOptions(TypedDict, total=False):
+    """What may be said of a recipe beside formula and batch; see `wire_rank.RecipeIn`."""
+
+    precursors: Mapping[str, str]
+    excess_pct: Mapping[str, float]
+    purity_pct: Mapping[str, float]
+    balance_mg: float
+
+
+class AskOptions(TypedDict, total=False):
+    """What may be said when asking; see `wire_campaign.AskIn`."""
+
+    request_key: str
+    fixed: Mapping[str, Any]
+    forbid: str
+    prefer: str
+    author: str
 
 
 class Client:
@@ -134,6 +154,111 @@ class Client:
         body = {"formula": formula, **conditions}
         return self._post("/v1/explain", body, wire.ExplainOut, against=against, seed=seed)
 
+    # ------------------------------------------------------------ candidates
+
+    def spaces(self) -> list[wire_rank.SpaceOut]:
+        """List the spaces of candidates."""
+        return self._get("/v1/spaces", wire_rank.SpacesOut).spaces
+
+    def rank(
+        self, space: str, *, filter: str = "", sort: str = "", limit: int = 20, offset: int = 0,  # noqa: A002 - as in HTTP
+        per_system: int | None = None, targets: Sequence[str] = (), n: int | None = None, seed: int = 0,
+    ) -> wire_rank.RankOut:  # fmt: skip
+        """Rank the candidates of a space; it is scored first where nobody asked before, which may take some seconds.
+
+        Args:
+            space: Its name.
+            filter: Filter in the OPTIMADE grammar, such as ``NOT elements HAS "Sc" AND sinter_temp_c < 1150``.
+            sort: A column, ``column:desc``, or ``pareto(column, column)``.
+            limit: Most rows returned.
+            offset: Rows passed over.
+            per_system: Most rows with the same elements.
+            targets: Such as ``conductivity_s_cm > 1e-3``, whose joint probability becomes a column.
+            n: Candidates scored.
+            seed: Seed of the draw.
+
+        Raises:
+            InputError: If something of this cannot be used.
+            UnknownNameError: If there is no such space.
+            StoreError: If the space is still being scored; ask again.
+        """
+        query = {
+            "space": space, "filter": filter or None, "sort": sort or None, "limit": limit, "offset": offset or None,
+            "per_system": per_system, "target": list(targets) or None, "n": n, "seed": seed,
+        }  # fmt: skip
+        return self._get("/v1/rank", wire_rank.RankOut, **query)
+
+    def recipe(self, formula: str, batch_g: float = 10.0, **options: Unpack[RecipeOptions]) -> wire_rank.RecipeOut:
+        """Return what to weigh for a batch; see `nascreen.recipes.make_recipe`."""
+        return self._post("/v1/recipe", {"formula": formula, "batch_g": batch_g, **options}, wire_rank.RecipeOut)
+
+    # ------------------------------------------------------------ measured data
+
+    def records(
+        self, filter: str = "", *, table: str = "literature", sort: str = "sample_id", limit: int = 50, offset: int = 0  # noqa: A002 - as in HTTP
+    ) -> wire_data.RecordsOut:  # fmt: skip
+        """Return measured rows of a table, with citations."""
+        query = {"filter": filter or None, "table": table, "sort": sort, "limit": limit, "offset": offset}
+        return self._get("/v1/data/records", wire_data.RecordsOut, **query)
+
+    def record(self, sample_id: str) -> wire_data.CardOfRecordOut:
+        """Return one measured row as its citation card."""
+        return self._get(f"/v1/data/records/{_part(sample_id)}", wire_data.CardOfRecordOut)
+
+    def statistics(self) -> wire_data.StatisticsOut:
+        """Count what the tables hold."""
+        return self._get("/v1/data/statistics", wire_data.StatisticsOut)
+
+    # ------------------------------------------------------------ campaigns
+
+    def campaigns(self) -> list[wire_campaign.SummaryOut]:
+        """List the campaigns of the service."""
+        return self._get("/v1/campaigns", wire_campaign.CampaignsOut).campaigns
+
+    def new_campaign(self, settings: Mapping[str, Any]) -> wire_campaign.CampaignOut:
+        """Make a campaign; the settings are those of `wire_campaign.CampaignIn`."""
+        return self._post("/v1/campaigns", settings, wire_campaign.CampaignOut)
+
+    def campaign(self, name: str) -> wire_campaign.CampaignOut:
+        """Return a campaign with all its experiments."""
+        return self._get(f"/v1/campaigns/{_part(name)}", wire_campaign.CampaignOut)
+
+    def ask(self, name: str, n: int = 1, **options: Unpack[AskOptions]) -> list[wire_campaign.ExperimentOut]:
+        """Return what to measure next; the same ``request_key`` again gives the same answer."""
+        answer = self._post(f"/v1/campaigns/{_part(name)}/ask", {"n": n, **options}, wire_campaign.ExperimentsOut)
+        return answer.experiments
+
+    def tell(
+        self, name: str, suggestion: int, values: Mapping[str, float], error: Mapping[str, float] | None = None,
+        *, note: str = "", author: str = "",
+    ) -> wire_campaign.ExperimentOut:  # fmt: skip
+        """Store results of a suggestion; the same again changes nothing, another value is refused."""
+        body = {"id": suggestion, "values": dict(values), "error": dict(error or {}), "note": note, "author": author}
+        return self._post(f"/v1/campaigns/{_part(name)}/tell", body, wire_campaign.ExperimentOut)
+
+    def fail(self, name: str, suggestion: int, reason: str, *, author: str = "") -> wire_campaign.ExperimentOut:
+        """Say that a sample failed."""
+        body = {"id": suggestion, "reason": reason, "author": author}
+        return self._post(f"/v1/campaigns/{_part(name)}/fail", body, wire_campaign.ExperimentOut)
+
+    def abandon(self, name: str, suggestion: int, reason: str = "", *, author: str = "") -> wire_campaign.ExperimentOut:
+        """Give a candidate back unmade."""
+        body = {"id": suggestion, "reason": reason, "author": author}
+        return self._post(f"/v1/campaigns/{_part(name)}/abandon", body, wire_campaign.ExperimentOut)
+
+    def attach(self, name: str, rows: Sequence[Mapping[str, Any]]) -> list[wire_campaign.ExperimentOut]:
+        """Add samples made before, all or none."""
+        body = {"rows": list(rows)}
+        return self._post(f"/v1/campaigns/{_part(name)}/attach", body, wire_campaign.ExperimentsOut).experiments
+
+    def outlook(self, name: str, n: int = 4) -> list[wire_campaign.PromiseOut]:
+        """Return what the next batch promises."""
+        return self._get(f"/v1/campaigns/{_part(name)}/outlook", wire_campaign.OutlookOut, n=n).outlook
+
+    def export(self, name: str, form: str = "json") -> str:
+        """Return a campaign as JSON or CSV text."""
+        return self._send("GET", f"/v1/campaigns/{_part(name)}/export", params={"format": form}).text
+
     # ------------------------------------------------------------ the service
 
     def health(self) -> wire.HealthOut:
@@ -146,7 +271,7 @@ class Client:
 
     def card(self, name: str) -> wire.CardOut:
         """Return the card of a model."""
-        return self._get(f"/v1/models/{name}", wire.CardOut)
+        return self._get(f"/v1/models/{_part(name)}", wire.CardOut)
 
     # ------------------------------------------------------------ sending
 
@@ -172,6 +297,11 @@ def _given(query: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in query.items()
         if value is not None
     }
+
+
+def _part(text: str) -> str:
+    """Return a text as one part of an address."""
+    return quote(text, safe="")
 
 
 def _read(answer: httpx.Response, model: type[A]) -> A:

@@ -25,7 +25,15 @@ from nascreen import gatekeeper, serving
 from nascreen.access import Tokens
 from nascreen.client import Client, ServiceError
 from nascreen.datasets import model_folder
-from nascreen.errors import AccessError, BusyError, ForbiddenError, FormulaError, IntegrityError, UnknownNameError
+from nascreen.errors import (
+    AccessError,
+    BusyError,
+    ConflictError,
+    ForbiddenError,
+    FormulaError,
+    IntegrityError,
+    UnknownNameError,
+)
 from nascreen.gatekeeper import Rules
 from nascreen.models import Models, card_hash, load_models, use_models
 from nascreen.records import Sample
@@ -227,6 +235,34 @@ def test_the_client_answers_as_the_models_and_raises_what_the_service_raised(ser
             client.predict("Xx")
         with pytest.raises(UnknownNameError, match="no model"):
             client.card("none")
+
+
+def test_the_client_reaches_data_candidates_and_campaigns(service: httpx.Client) -> None:
+    with Client(str(service.base_url)) as client:
+        assert "thioborate" in {space.name for space in client.spaces()}
+        found = client.rank("thioborate", filter='elements HAS "P"', sort="conductivity_lo", limit=3, n=200)
+        assert len(found.rows) == 3
+        assert all("P" in row.formula for row in found.rows)
+        assert client.recipe("Na3BS3", 5.0, purity_pct={"B": 95.0}).weighings
+        rows = client.records('family = "thioborate"', limit=2)
+        assert len(rows.records) == 2
+        assert client.record(rows.records[0].sample_id).citation
+        assert client.statistics().tables
+        candidates = [{"temp_c": 1000.0 + 50 * i} for i in range(6)]
+        settings = {"name": "by-client", "pool": {"rows": candidates}, "objectives": [{"property": "rel_density_pct"}]}
+        assert client.new_campaign(settings).n_candidates == 6
+        first, second, third = client.ask("by-client", 3, request_key="monday")
+        assert [e.id for e in client.ask("by-client", 3, request_key="monday")] == [first.id, second.id, third.id]
+        assert client.tell("by-client", first.id, {"rel_density_pct": 92.0}, {"rel_density_pct": 0.5}).status == "told"
+        assert client.fail("by-client", second.id, "cracked").status == "failed"
+        assert client.abandon("by-client", third.id).status == "abandoned"
+        assert client.attach("by-client", [{"temp_c": 900.0, "rel_density_pct": 70.0}])[0].is_attached
+        assert client.outlook("by-client", 2)[0].best == 92.0
+        assert "by-client" in {c.name for c in client.campaigns()}
+        assert len(client.campaign("by-client").experiments) == 4
+        assert client.export("by-client", "csv").count("\n") >= 4
+        with pytest.raises(ConflictError, match="92"):
+            client.tell("by-client", first.id, {"rel_density_pct": 50.0})
 
 
 def test_the_client_says_what_is_wrong_with_its_token(guarded: tuple[httpx.Client, Tokens]) -> None:
