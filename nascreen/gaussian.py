@@ -432,9 +432,10 @@ def with_bounds(process: ArrheniusProcess, bounds: Array, sides: NDArray[np.int8
     rows = np.flatnonzero(sides)
     if not len(rows):
         return process
+    variance = process.leave_row_out()[1][rows]  # of no target
     for _ in range(MOST_PASSES):
-        mean, variance = (values[rows] for values in process.leave_row_out())
         targets = process.targets.copy()
+        mean = targets[rows] - process.dual[rows] * variance
         targets[rows] = truncated_mean(mean, np.sqrt(variance), bounds[rows], sides[rows])
         change = float(np.abs(targets - process.targets).max())
         process = process.with_targets(targets)
