@@ -101,6 +101,14 @@ def any_lattice(space: str) -> Lattice:
     return listed_space(space).lattice if space in SPACES else load_lattice(space)
 
 
+def with_sites(lattice: Lattice) -> Lattice:
+    """Return a space with sites whose series run through a listed one; a space that has sites is itself returned."""
+    return lattice if lattice.sites else load_lattice(_WITH_SITES[lattice.name])
+
+
+_WITH_SITES = {"nasicon": "nasicon-wide", "thioborate": "sulfide-glasses"}
+
+
 def default_request(space: str, n: int | None, most: int) -> tuple[int, Sampling]:
     """Return how many candidates are scored and how they are drawn, where a person has not said.
 

@@ -17,6 +17,7 @@ from nascreen.chemistry import family_of, parse_formula
 from nascreen.errors import InputError, MissingExtraError, shown
 from nascreen.features import ELEMENTS, chemistry_of, feature_matrix
 from nascreen.lattices import Drawn, Lattice, Site, is_kept, samples_of
+from nascreen.listed import with_sites
 from nascreen.models import Models, load_models
 from nascreen.overview import NEAR_ROOM_C
 from nascreen.queries import HIGHER_IS_BETTER, Screened, pareto_front
@@ -354,10 +355,11 @@ def write_plots(
     best = screened.query(text, sort, top, per_system=1)
     if not best.rows:
         raise InputError("No candidate passes the filter; widen it.")
+    mapped = with_sites(screened.lattice)
     figures = (
         ("Conductivity at 25 °C over composition and firing",
          "The field is predicted for a dense body; ringed points were measured near room temperature.",
-         sigma_map(screened.lattice, vary or default_series(screened.lattice), models)),
+         sigma_map(mapped, vary or default_series(mapped), models)),
         ("Pareto front", "No candidate is better in both; stars are the best of the query.",
          pareto_plot(screened, columns, text, best.rows)),
         ("Arrhenius fan of the best", "One candidate per set of elements; the band holds 90 %.",

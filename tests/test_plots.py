@@ -17,7 +17,7 @@ from nascreen.errors import InputError
 from nascreen.lattices import lattice_names, load_lattice
 from nascreen.models import load_models
 from nascreen.plots import arrhenius_fan, default_series, pareto_plot, series_of, sigma_map, write_plots
-from nascreen.queries import Screened
+from nascreen.queries import Screened, scored_space
 from nascreen.stream import screen
 
 
@@ -128,3 +128,11 @@ def test_a_wrong_request_for_plots_is_refused(
 def test_a_page_that_cannot_be_written_is_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"The page .* cannot be written there; give a file"):
         write_plots(folder, tmp_path / "nowhere" / "x.html")
+
+
+@pytest.mark.parametrize("name", ["nasicon", "thioborate"])
+def test_a_space_written_in_code_is_drawn_too(name: str, tmp_path: Path) -> None:
+    scored_space(name, 60, 0, tmp_path / "kept")
+    write_plots(tmp_path / "kept", tmp_path / "plots.html")
+    page = (tmp_path / "plots.html").read_text(encoding="utf-8")
+    assert page.count("<h2>") == 3
