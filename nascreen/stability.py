@@ -85,7 +85,8 @@ def computed_nasicons() -> Computed:
         promised = str(record["sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise IntegrityError(
-            f"The table stability.csv cannot be read ({type(error).__name__}); restore the file that came with nascreen."
+            f"The table stability.csv cannot be read ({type(error).__name__}); restore the file that came with "
+            "nascreen."
         ) from error
     if hashlib.sha256(data).hexdigest() != promised:
         raise IntegrityError(

@@ -217,7 +217,8 @@ def test_any_list_can_be_asked_what_it_has() -> None:
 @pytest.mark.parametrize(
     "text",
     ['features HAS ONLY "a"', 'features HAS < "a"', 'features = "a"', "features HAS TRUE", '_nascreen_ea_ev = "a"',
-     '_nascreen_ea_ev HAS "a"', 'features.name HAS "a"', '"a" = "b"', 'elements:features HAS "Na":"a"', "nelements CONTAINS 3"],
+     '_nascreen_ea_ev HAS "a"', 'features.name HAS "a"', '"a" = "b"', 'elements:features HAS "Na":"a"',
+     "nelements CONTAINS 3"],
 )  # fmt: skip
 def test_an_optional_part_that_is_not_served_is_told_from_a_slip(text: str) -> None:
     with pytest.raises(UnsupportedFilterError, match=r"\n +.*\n +\^"):
