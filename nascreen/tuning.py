@@ -13,7 +13,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,8 @@ class Budget:
                 raise RangeError(f"The {name} is {value:g}; allowed is more than {low:g} and up to {high:,.0f}.")
 
 
+QUICK_SHARE = 0.4
+"""Share of the trees that the trials of a quick search grow."""
 QUICK = Budget(minutes=3.0, n_seeds=1, n_trials=4, is_quick=True)
 
 
@@ -122,6 +124,7 @@ class Side:
         borrowed: What else teaches the forest, by inner fold.
         is_judged: Which of them count in the error.
         seed: Seed of the trees.
+        tree_share: Share of the trees that trials grow; what is kept is fitted with all of them.
     """
 
     rows: Rows
@@ -132,9 +135,10 @@ class Side:
     borrowed: tuple[BorrowedLines, ...]
     is_judged: NDArray[np.bool_]
     seed: int
+    tree_share: float = 1.0
 
     @classmethod
-    def of(cls, train: Rows, parameters: Array, borrowed: BorrowedLines, seed: int) -> Side:
+    def of(cls, train: Rows, parameters: Array, borrowed: BorrowedLines, seed: int, tree_share: float = 1.0) -> Side:
         """Return the side of some training rows.
 
         Args:
@@ -142,6 +146,7 @@ class Side:
             parameters: Hyperparameters of the process, tuned on them.
             borrowed: Lines that may teach.
             seed: Seed of the inner folds and of the trees.
+            tree_share: Share of the trees that trials grow.
         """
         scaler = Scaler.fit(train.features)
         process = process_of(train, scaler, parameters)
@@ -154,12 +159,13 @@ class Side:
         return cls(
             sigma, at_25, own_lines(process, scaler, rows), at_25 - residual[mask], folds,
             tuple(borrowed.unknown_to(sigma.take((folds == k) & sigma.is_scored)) for k in range(N_INNER)),
-            sigma.is_scored, seed,
+            sigma.is_scored, seed, tree_share,
         )  # fmt: skip
 
     def unseen(self, kind: str, settings: TreeSettings, k: int) -> Array:
         """Return what trees that did not see inner fold ``k`` say of it, at 25 °C."""
         inside, outside = self.folds != k, self.folds == k
+        settings = replace(settings, n_trees=max(2, round(self.tree_share * settings.n_trees)))
         counts = np.ones(int(inside.sum()))
         features = self.own[0]
         if kind == "boosted":
@@ -417,7 +423,7 @@ class Search:
         self.report("process", n_done)
         parameters = self._parameters(train, seed, fold)
         borrowed = borrowed_lines().unknown_to(test)
-        side = Side.of(train, parameters, borrowed, seed)
+        side = Side.of(train, parameters, borrowed, seed, QUICK_SHARE if self.budget.is_quick else 1.0)
         found = {}
         for i, kind in enumerate(KINDS):
             share = deadline - (deadline - time.monotonic()) * (len(KINDS) - 1 - i) / len(KINDS)
