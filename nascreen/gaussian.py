@@ -257,11 +257,15 @@ class ArrheniusProcess:
         half = solve_triangular(self._factor[0], cross.T, lower=True)
         return np.asarray(prior - half.T @ half)
 
-    def leave_paper_out(self) -> tuple[Array, Array]:
-        """Return residual and variance of each row when its whole paper is left out, each of shape (n,)."""
+    def leave_paper_out(self, parts: NDArray[np.intp] | None = None) -> tuple[Array, Array]:
+        """Return residual and variance of each row when its whole paper is left out, each of shape (n,).
+
+        Args:
+            parts: Code of what is left out with each row, such as a fold of papers, instead of its paper.
+        """
         inverse = cho_solve(self._factor, np.eye(len(self.targets)))
         residual, variance = np.empty(len(self.targets)), np.empty(len(self.targets))
-        for rows in _papers(self.groups):
+        for rows in _papers(self.groups if parts is None else parts):
             block = np.linalg.inv(inverse[np.ix_(rows, rows)])
             residual[rows] = block @ self.dual[rows]
             variance[rows] = np.diag(block)

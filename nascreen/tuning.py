@@ -105,7 +105,7 @@ class Budget:
 
 QUICK_SHARE = 0.4
 """Share of the trees that the trials of a quick search grow."""
-QUICK = Budget(minutes=3.0, n_seeds=1, n_trials=4, is_quick=True)
+QUICK = Budget(minutes=3.0, n_seeds=1, n_trials=3, is_quick=True)
 
 
 # ---------------------------------------------------------------- one training side
@@ -119,7 +119,7 @@ class Side:
         rows: Its rows; bounds at what they let expect.
         at_25: log10 σ(25 °C) of its conductivities along the process's lines, shape (n,).
         own: Their features and lines, as the forest learns them.
-        by_process: What the process says of each of them without its paper, at 25 °C.
+        by_process: What the process says of each of them without its inner fold, at 25 °C.
         folds: Inner fold of each of them, shape (n,).
         borrowed: What else teaches the forest, by inner fold.
         is_judged: Which of them count in the error.
@@ -150,12 +150,15 @@ class Side:
         """
         scaler = Scaler.fit(train.features)
         process = process_of(train, scaler, parameters)
-        residual, _ = process.leave_paper_out()
         mask = train.is_conductivity
         rows = Rows(train.samples, train.features, train.coefficients, process.targets, train.is_scored, train.sides)
         sigma = rows.take(mask)
         folds = np.array(grouped_folds(sigma.groups, N_INNER, seed))
         at_25 = brought_to_25(process, scaler, rows)
+        # The process is judged on the inner folds of the trees; papers of energies alone are left out by themselves.
+        fold_of = dict(zip(sigma.groups, folds.tolist(), strict=True))
+        names = {group: N_INNER + i for i, group in enumerate(dict.fromkeys(train.groups))}
+        residual, _ = process.leave_paper_out(np.array([fold_of.get(g, names[g]) for g in train.groups], dtype=np.intp))
         return cls(
             sigma, at_25, own_lines(process, scaler, rows), at_25 - residual[mask], folds,
             tuple(borrowed.unknown_to(sigma.take((folds == k) & sigma.is_scored)) for k in range(N_INNER)),
@@ -165,7 +168,10 @@ class Side:
     def unseen(self, kind: str, settings: TreeSettings, k: int) -> Array:
         """Return what trees that did not see inner fold ``k`` say of it, at 25 °C."""
         inside, outside = self.folds != k, self.folds == k
-        settings = replace(settings, n_trees=max(2, round(self.tree_share * settings.n_trees)))
+        n_trees = max(2, round(self.tree_share * settings.n_trees))
+        # One thread: on a busy machine, threads of one small tree wait for each other for minutes.
+        own = {"nthread": 1} if kind == "boosted" else {}
+        settings = replace(settings, n_trees=n_trees, settings={**settings.settings, **own})
         counts = np.ones(int(inside.sum()))
         features = self.own[0]
         if kind == "boosted":
@@ -266,6 +272,7 @@ def search_trees(
     optuna = require("optuna")
 
     unseen: dict[int, Array] = {}
+    usual = _usual_trial(kind)
 
     def objective(trial: Any) -> float:  # noqa: ANN401
         settings = suggested(trial, kind)
@@ -274,15 +281,16 @@ def search_trees(
             predicted[side.folds == k] = side.unseen(kind, settings, k)
             errors.append(side.error(predicted, side.folds == k))
             trial.report(side.error(predicted, ~np.isnan(predicted)), k)
-            if k < N_INNER - 1 and trial.should_prune():
+            if k < N_INNER - 1 and trial.params != usual and trial.should_prune():
                 raise optuna.TrialPruned
         trial.set_user_attr("errors", errors)
         unseen[trial.number] = predicted
         return side.error(predicted, np.ones(len(predicted), dtype=bool))
 
-    if not study.trials:
-        study.enqueue_trial(_usual_trial(kind))
-    while not _complete(study) or (_n_finished(study) < n_trials and time.monotonic() < deadline):
+    # Also where an earlier run was stopped in the middle of that trial.
+    if not _complete(study, usual):
+        study.enqueue_trial(usual)
+    while not _complete(study, usual) or (_n_finished(study) < n_trials and time.monotonic() < deadline):
         study.optimize(objective, n_trials=1)
         on_trial()
     return _found(side, kind, study, unseen)
@@ -292,14 +300,16 @@ def _n_finished(study: Any) -> int:  # noqa: ANN401
     return sum(t.state.is_finished() for t in study.trials)
 
 
-def _complete(study: Any) -> list[Any]:  # noqa: ANN401
-    return [t for t in study.trials if t.state.name == "COMPLETE"]
+def _complete(study: Any, parameters: Mapping[str, Any] | None = None) -> list[Any]:  # noqa: ANN401
+    """Return the trials judged on every inner fold, all of them or those of some parameters."""
+    done = [t for t in study.trials if t.state.name == "COMPLETE"]
+    return done if parameters is None else [t for t in done if t.params == parameters]
 
 
 def _found(side: Side, kind: str, study: Any, known: Mapping[int, Array]) -> Found:  # noqa: ANN401
-    """Return the best trial if it is ahead of the first, the usual one, by more than a standard error."""
+    """Return the best trial if it is ahead of the usual one by more than a standard error."""
     complete = _complete(study)
-    usual, best = complete[0], min(complete, key=lambda t: t.value)
+    usual, best = _complete(study, _usual_trial(kind))[0], min(complete, key=lambda t: t.value)
     gain = np.array(usual.user_attrs["errors"]) - np.array(best.user_attrs["errors"])
     is_better = gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)) > 0
     kept = best if is_better else usual
@@ -539,7 +549,9 @@ def search(out: Path, budget: Budget) -> list[ScoreRow]:
             bar.update(task, completed=n_done, description=what)
 
         rows = training_rows()
-        cv = Search(rows, budget, out, report).run(lambda result: _track(mlflow, result))
+        # With small matrices, two threads of linear algebra wait for each other more than they save.
+        with require("threadpoolctl").threadpool_limits(1, user_api="blas"):
+            cv = Search(rows, budget, out, report).run(lambda result: _track(mlflow, result))
         scores = score_table(cv)
         log_scores(mlflow, scores)
     return scores

@@ -181,7 +181,7 @@ def test_trials_that_fall_behind_are_stopped_early(side: Side, monkeypatch: pyte
     study.pruner = optuna.pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=0)
     found = search_trees(planted, "forest", study, n_trials=4)
     assert (found.n_trials, found.n_pruned) == (3, 1)
-    assert len(study.trials[-1].intermediate_values) == 1
+    assert len(study.trials[3].intermediate_values) == 1
 
 
 def test_a_resumed_study_runs_only_what_is_missing(side: Side) -> None:
@@ -196,11 +196,35 @@ def test_a_resumed_study_runs_only_what_is_missing(side: Side) -> None:
     assert len(study.trials) == 4
 
 
+def test_a_search_that_was_stopped_in_its_first_trial_judges_the_usual_choice_again(side: Side) -> None:
+    study = _study()
+    study.ask(fixed_distributions={})  # left behind, never told
+    found = search_trees(side, "forest", study, n_trials=2)
+    assert found.parameters == tuning._usual_trial("forest") or found.error < found.usual_error
+    assert study.trials[1].params == tuning._usual_trial("forest")
+    assert found.n_trials == 2
+
+
 def test_when_time_is_up_the_usual_choice_is_all_that_runs(side: Side) -> None:
     study = _study()
     found = search_trees(side, "forest", study, n_trials=50, deadline=0.0)
     assert len(study.trials) == 1
     assert found.error == found.usual_error
+
+
+def test_the_process_is_judged_without_the_whole_inner_fold(rows: Rows, side: Side) -> None:
+    scaler = training.Scaler.fit(rows.features)
+    process = training.process_of(rows, scaler, gaussian.default_parameters())
+    judged = set(np.array(side.rows.groups)[side.folds == 1])
+    kept = np.flatnonzero([g not in judged for g in rows.groups])
+    rest = gaussian.ArrheniusProcess(
+        process.parameters, process.inputs[kept], process.coefficients[kept], process.targets[kept],
+        process.groups[kept], process.weights[kept],
+    )  # fmt: skip
+    sigma = np.flatnonzero(rows.is_conductivity)[side.folds == 1]
+    said = (rest.predict(process.inputs[sigma]) * process.coefficients[sigma]).sum(axis=1)
+    expected = side.at_25[side.folds == 1] - (process.targets[sigma] - said)
+    np.testing.assert_allclose(side.by_process[side.folds == 1], expected, atol=1e-6)
 
 
 # ---------------------------------------------------------------- the mixture
@@ -327,7 +351,7 @@ def test_a_search_goes_with_neither_a_table_nor_promotion(tmp_path: Path, other:
     ("given", "expected"),
     [
         ([], Budget(minutes=60.0, n_seeds=5)),
-        (["--quick"], Budget(minutes=3.0, n_seeds=1, n_trials=4, is_quick=True)),
+        (["--quick"], Budget(minutes=3.0, n_seeds=1, n_trials=3, is_quick=True)),
         (["--seeds", "2", "--minutes", "7.5"], Budget(minutes=7.5, n_seeds=2)),
     ],
     ids=["full", "quick", "as asked"],
