@@ -19,7 +19,8 @@ test: setup-dev
 	@echo "== types"
 	$(BIN)/mypy
 	@echo "== tests"
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not timing"
+	$(BIN)/python -m pytest -q -m timing tests
 
 setup: .make/run
 setup-dev: .make/dev

@@ -39,7 +39,8 @@ CAMPAIGN = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="session")
+# Its loop must end with this file: other tests run loops of their own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as runner:
         opened = runner.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))

@@ -100,6 +100,7 @@ def test_hostile_text_is_refused_in_one_short_printable_sentence(text: object) -
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.timing
 def test_hostile_text_costs_under_five_milliseconds(text: object) -> None:
     assert cpu_seconds(lambda: refuse(text)) < 5e-3
 
@@ -109,6 +110,7 @@ def test_hostile_text_costs_under_five_milliseconds(text: object) -> None:
     ["Na" * 500_000, "(" * 1_000_000, "9" * 1_000_000, "\u0663" * 500_000, "(NaCl)2" * 150_000],
     ids=["symbols", "brackets", "digits", "arabic_digits", "groups"],
 )
+@pytest.mark.timing
 def test_a_megabyte_is_refused_in_under_a_millisecond(text: str) -> None:
     assert cpu_seconds(lambda: refuse(text), n_repeats=9) < 1e-3
 
@@ -308,6 +310,7 @@ def test_no_formulas_and_empty_rows_give_empty_arrays() -> None:
     ],
     ids=["flat", "bracketed"],
 )
+@pytest.mark.timing
 def test_many_formulas_are_read_in_microseconds_each(formulas: list[str], limit_us: float) -> None:
     """The limits are twice to three times what an idle core needs."""
     batch = formulas * 500

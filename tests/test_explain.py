@@ -191,7 +191,9 @@ def test_every_measured_composition_can_be_mixed_with_every_part_of_another() ->
 def test_contributions_add_up_to_the_prediction_for_every_property(sample: Sample) -> None:
     found = explain(sample)
     (prediction,) = load_models().predict([sample])
-    assert found.prediction == prediction
+    # The distance of one row differs in its last digits from that of the same row among others.
+    assert found.prediction.distance == pytest.approx(prediction.distance, abs=1e-6)
+    assert replace(found.prediction, distance=0.0) == replace(prediction, distance=0.0)
     totals = {
         name: getattr(found.background, name) + sum(getattr(c, name) for c in found.contributions)
         for name in ("log_sigma", "ea_ev", "log_strength")
@@ -556,7 +558,7 @@ def test_predict_says_how_probable_it_is_to_exceed_a_threshold(
         ("explain Na3( --json", "has a bracket that is never closed."),
         ("explain Na3.8Zr2Si2.4P0.6O12 --strict", "is not charge balanced"),
         ("explain Na3PS4 --against mine", "against all or family; got 'mine'."),
-        ("explain", "Missing argument"),
+        ("explain", "Give a formula, or both --in FOLDER and --candidate N"),
     ],
     ids=lambda text: text if text.startswith(("predict", "explain")) else "",
 )

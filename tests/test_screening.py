@@ -72,7 +72,7 @@ def test_nothing_scores_nothing() -> None:
 
 @pytest.mark.parametrize(("strength_mpa", "thinnest_um"), [(15.0, 850.0), (35.0, 556.45), (60.0, 425.0)])
 def test_the_thinnest_disc_and_its_resistance_are_those_by_hand(strength_mpa: float, thinnest_um: float) -> None:
-    found = screening._scored(_prediction(strength_mpa=strength_mpa, conductivity_25_s_cm=1e-3))
+    found = screening.scored(_prediction(strength_mpa=strength_mpa, conductivity_25_s_cm=1e-3))
     assert found.thinnest_um == pytest.approx(thinnest_um, abs=0.01)
     assert found.resistance_ohm_cm2 == pytest.approx(thinnest_um * 1e-4 / 1e-3, rel=1e-4)
 

@@ -428,7 +428,7 @@ def test_the_log_is_json_and_holds_no_secret(
     with caplog.at_level(logging.INFO, "nascreen.service"):
         client.post(f"/v1/predict?token={text}", json=SAMPLE, headers={"authorization": f"Bearer {text}"})
         client.post("/v1/predict", json=SAMPLE, headers={"authorization": f"Bearer {text}"})
-    lines = [json.loads(JsonLines().format(record)) for record in caplog.records if record.name == "nascreen.service"]
+    lines = [json.loads(JsonLines().format(record)) for record in caplog.records if record.getMessage() == "answered"]
     assert {line["status"] for line in lines} == {422, 200}
     assert all(line["token"] == token.id and line["path"] == "/v1/predict" for line in lines)
     assert text not in json.dumps(lines)
