@@ -20,7 +20,6 @@ test: setup-dev
 	$(BIN)/mypy
 	@echo "== tests"
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not timing"
-	$(BIN)/python -m pytest -q -m timing tests
 
 setup: .make/run
 setup-dev: .make/dev
