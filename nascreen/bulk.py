@@ -274,7 +274,7 @@ class _Reader:
 
     def half(self, name: str) -> tuple[list[str], Array, Array]:
         """Read one half of the quadratic form: its kernels, their amplitudes, and the matrix that whitens."""
-        total, whiten = self._whitened(name)
+        total, whiten = self.node(name, "MatMul").inputs
         kernels, scales = [], []
         for term in self.node(total, "Sum").inputs:
             gathered, scale = self.node(term, "Mul").inputs
@@ -282,14 +282,9 @@ class _Reader:
             scales.append(self.constant(scale))
         return kernels, np.array(scales), self.constant(whiten)
 
-    def _whitened(self, name: str) -> tuple[str, str]:
-        """Return the correlations and the matrix whose product, in single precision, a half is."""
-        single, whiten = self.node(self.node(name, "Cast").inputs[0], "MatMul").inputs
-        return self.node(single, "Cast").inputs[0], whiten
-
     def basis(self, name: str) -> NDArray[np.intp]:
         """Read which rows learned from carry the quadratic form."""
-        term = self.node(self.node(self._whitened(name)[0], "Sum").inputs[0], "Mul").inputs[0]
+        term = self.node(self.node(self.node(name, "MatMul").inputs[0], "Sum").inputs[0], "Mul").inputs[0]
         return np.asarray(self.graph.constants[self.node(term, "Gather").inputs[1]], dtype=np.intp)
 
 

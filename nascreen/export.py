@@ -164,13 +164,12 @@ def _write_reduction(graph: _Graph, process: ArrheniusProcess, kernels: Sequence
     rows, inverse = gaussian.spread_basis(process, SPREAD_ROWS)
     index = graph.constant(rows, np.int64)
     near = [graph("Gather", kernel, index, axis=1) for kernel in kernels]
-    # A variance needs no more than single precision, which halves what a single row must read.
-    whiten = graph.constant(inverse.T, np.float32)
+    # In double precision: its single rounding would move a half width by more than 1e-5.
+    whiten = graph.constant(inverse.T)
     halves = []
     for amplitude, observed in zip(gaussian.amplitudes(process.parameters), process.coefficients[rows].T, strict=True):
         scaled = [graph("Mul", k, graph.constant(a * a * observed)) for k, a in zip(near, amplitude, strict=True)]
-        half = graph("MatMul", graph("Cast", graph.total(scaled), to=1), whiten)
-        halves.append(graph("Cast", half, to=11))
+        halves.append(graph("MatMul", graph.total(scaled), whiten))
     products = [(0, 0), (0, 1), (1, 1)]
     sums = [
         graph("ReduceSum", graph("Mul", halves[i], halves[j]), graph.constant([1], np.int64), keepdims=1)

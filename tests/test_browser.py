@@ -13,12 +13,16 @@ from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright import sync_api as playwright
 
 from nascreen.access import Tokens
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None and not os.environ.get("NASCREEN_REQUIRE_BROWSER"),
+    reason="Chromium is a package of the system; .ci/run installs it and then demands it",
+)
 
 ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -31,8 +35,6 @@ FILLED = {
 }  # fmt: skip
 HOSTILE = """<img src=x onerror="hacked=1"><svg onload=hacked=1></svg><script>hacked=1</script>'">{{7*7}}<b>&amp;"""
 WAIT = 30_000
-BUSY = 1.5
-"""Load by processor from which a time says more of the neighbours than of the page."""
 CAMPAIGN = {
     "pool": {"space": "thioborate"}, "n": 60, "objectives": [{"property": "log_conductivity", "mode": "max"}],
     "measure": ["strength_mpa"],
@@ -362,7 +364,7 @@ def _shown(reader: Reader, name: str) -> Any:
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_no_view_shuts_anyone_out_by_day_or_night(reader: Reader, campaign: str, name: str, screenshots: Path) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe").Axe()
+    axe = Axe()
     page = _shown(reader, name)
     serious = []
     for scheme in ("light", "dark"):
@@ -585,13 +587,11 @@ MEASURE = """async () => {
 }"""
 
 
+@pytest.mark.timing
 def test_a_slider_that_stops_has_its_answer_and_its_plot_in_150_ms(reader: Reader) -> None:
     page = reader.open("predict", formula="Na3Zr2Si2PO12", phase="crystalline", sinter_temp_c="1100")
     wait_predicted(page)
     times = sorted(page.evaluate(MEASURE))
-    load = os.getloadavg()[0]
-    if times[3] > 150 and load > BUSY * (os.cpu_count() or 1):
-        pytest.skip(f"the machine is too busy to tell: load {load:.1f}, {times[3]:.0f} ms")
     assert times[3] <= 150, times
 
 
