@@ -14,14 +14,11 @@ from nascreen.features import feature_matrix
 from nascreen.models import ROOM_TEMPERATURE_C, Lines, Models, Prediction, require_usable
 from nascreen.records import Sample, processing_line
 from nascreen.screening import Neighbour, nearest, scored
+from nascreen.tables import result_values
 
 Array = NDArray[np.float64]
 
 N_MEASURED = 12
-NUMBERS = (
-    "conductivity_s_cm", "conductivity_lo", "conductivity_hi", "conductivity_25_s_cm", "ea_ev", "ea_lo", "ea_hi",
-    "strength_mpa", "strength_lo", "strength_hi", "distance",
-)  # fmt: skip
 _NEAREST = (
     "sample_id", "formula", "phase", "sinter_temp_c", "heat_temp_c", "rel_density_pct", "meas_temp_c",
     "conductivity_s_cm", "conductivity_kind", "ea_ev", "strength_mpa",
@@ -46,11 +43,11 @@ def prediction_values(prediction: Prediction, above_s_cm: float | None = None) -
         "formula": prediction.sample.formula,
         "family": prediction.family,
         "meas_temp_c": ROOM_TEMPERATURE_C if temp_c is None else temp_c,
-        **{name: rounded(getattr(prediction, name)) for name in NUMBERS},
+        **result_values(prediction),
+        "conductivity_25_s_cm": rounded(prediction.conductivity_25_s_cm),
+        "distance": rounded(prediction.distance),
         "thinnest_um": rounded(disc.thinnest_um),
         "resistance_ohm_cm2": rounded(disc.resistance_ohm_cm2),
-        "in_domain": prediction.in_domain,
-        "domain_note": prediction.domain_note,
         "above_s_cm": above_s_cm,
         "probability_above": None if above_s_cm is None else round(probability_above(prediction, above_s_cm), 4),
     }
@@ -107,27 +104,29 @@ def explanation_answer(found: Explanation, above_s_cm: float | None = None) -> d
         found: The explanation.
         above_s_cm: As for `prediction_values`.
     """
+    return {"prediction": prediction_values(found.prediction, above_s_cm), **reason_values(found)}
+
+
+def reason_values(found: Explanation) -> dict[str, Any]:
+    """Return what an explanation says beside its prediction as plain values, numbers with six significant digits."""
     return {
-        "prediction": prediction_values(found.prediction, above_s_cm),
         "background": _rounded(asdict(found.background)),
         "contributions": [_rounded(asdict(c)) for c in found.contributions],
-        "nearest": [
-            {**{name: getattr(n.sample, name) for name in _NEAREST}, "distance": round(n.distance, 4),
-             "citation": n.citation}
-            for n in found.neighbours
-        ],
+        "nearest": [_nearest_values(near) for near in found.neighbours],
         "limits": list(found.limits),
         "changes": [
             {
                 "change": c.what, "gain_decades": rounded(c.gain_decades), "formula": c.prediction.sample.formula,
-                "conductivity_s_cm": rounded(c.prediction.conductivity_s_cm),
-                "conductivity_lo": rounded(c.prediction.conductivity_lo),
-                "conductivity_hi": rounded(c.prediction.conductivity_hi),
-                "in_domain": c.prediction.in_domain, "domain_note": c.prediction.domain_note,
+                **result_values(c.prediction),
             }
             for c in found.changes
         ],
     }  # fmt: skip
+
+
+def _nearest_values(near: Neighbour) -> dict[str, Any]:
+    values = {name: getattr(near.sample, name) for name in _NEAREST}
+    return {**values, "distance": round(near.distance, 4), "citation": near.citation}
 
 
 def _rounded(values: dict[str, Any]) -> dict[str, Any]:

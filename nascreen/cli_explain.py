@@ -207,8 +207,7 @@ def _change_text(change: Change, before: Prediction) -> str:
 
 def explanation_values(found: Explanation, threshold_s_cm: float | None = None) -> dict[str, Any]:
     """Return an explanation as plain values for JSON, numbers with six significant digits."""
-    from dataclasses import asdict
-
+    from nascreen.answers import reason_values
     from nascreen.tables import result_values
 
     p = found.prediction
@@ -216,32 +215,5 @@ def explanation_values(found: Explanation, threshold_s_cm: float | None = None) 
         "formula": p.sample.formula,
         **result_values(p),
         **probability_values(p, threshold_s_cm),
-        "background": _rounded(asdict(found.background)),
-        "contributions": [_rounded(asdict(c)) for c in found.contributions],
-        "nearest": [_neighbour_values(n) for n in found.neighbours],
-        "limits": list(found.limits),
-        "changes": [
-            {
-                "change": c.what,
-                "gain_decades": float(f"{c.gain_decades:.6g}"),
-                "formula": c.prediction.sample.formula,
-                **result_values(c.prediction),
-            }
-            for c in found.changes
-        ],
-    }
-
-
-def _rounded(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: float(f"{v:.6g}") if isinstance(v, float) else v for name, v in values.items()}
-
-
-def _neighbour_values(near: Neighbour) -> dict[str, Any]:
-    s = near.sample
-    names = ("formula", "phase", "sinter_temp_c", "heat_temp_c", "rel_density_pct", "meas_temp_c",
-             "conductivity_s_cm", "conductivity_kind", "ea_ev", "strength_mpa", "sample_id")  # fmt: skip
-    return {
-        **{name: getattr(s, name) for name in names},
-        "distance": round(near.distance, 4),
-        "citation": near.citation,
+        **reason_values(found),
     }

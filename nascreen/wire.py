@@ -221,6 +221,12 @@ class ChangeOut(Answer):
     conductivity_s_cm: float
     conductivity_lo: float
     conductivity_hi: float
+    ea_ev: float
+    ea_lo: float
+    ea_hi: float
+    strength_mpa: float
+    strength_lo: float
+    strength_hi: float
     in_domain: bool
     domain_note: str
 
