@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -12,24 +10,15 @@ import numpy as np
 import pytest
 
 from nascreen.datasets import load_table
+from tests.conftest import study
 
 ROOT = Path(__file__).resolve().parent.parent
 STUDIES = ROOT / "experiments" / "accuracy"
 
 
-def _study(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"accuracy_{name}", STUDIES / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def ablation() -> ModuleType:
-    return _study("ablation")
+    return study("accuracy", "ablation")
 
 
 def _table(name: str) -> list[dict[str, str]]:

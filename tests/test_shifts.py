@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
 
 from nascreen import gaussian, shifts, training
 from nascreen.records import Sample
@@ -25,15 +24,12 @@ from nascreen.shifts import (
     told_by_others,
 )
 from nascreen.training import Array, BorrowedLines, CrossValidation, Rows, fit_conductivity, observations, training_rows
+from tests.conftest import few_trees
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_trees() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
-        patch.setattr(training, "N_TREES", 3)
-        patch.setattr(training, "N_FOREST_TREES", 2)
-        for name in ("TREE_SETTINGS", "ENERGY_TREE_SETTINGS"):
-            patch.setattr(training, name, {**getattr(training, name), "nthread": 1})
+def small() -> Iterator[None]:
+    with few_trees(3, 2):
         yield
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
 import os
@@ -18,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -42,21 +40,12 @@ from nascreen.errors import (
 )
 from nascreen.history import MAX_PAYLOAD_BYTES
 from nascreen.store import Choice, Outcome, Past, State, Store, candidate_key, open_store
+from tests.conftest import study
 
 STUDY = Path(__file__).parents[1] / "experiments" / "store"
 
 
-def _load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"store_{name}", STUDY / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-harness, machine = _load("harness"), _load("machine")
+harness, machine = study("store", "harness"), study("store", "machine")
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 

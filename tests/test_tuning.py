@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from threadpoolctl import threadpool_limits
 from typer.testing import CliRunner
 
 from nascreen import gaussian, training, tuning
@@ -35,6 +34,7 @@ from nascreen.tuning import (
     search_trees,
     suggested,
 )
+from tests.conftest import few_trees
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:sqlalchemy.exc.SADeprecationWarning"),
@@ -44,12 +44,8 @@ TINY = Budget(minutes=10, n_seeds=1, n_trials=3, is_quick=True)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_trees() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
-        patch.setattr(training, "N_TREES", 4)
-        patch.setattr(training, "N_FOREST_TREES", 2)
-        for name in ("TREE_SETTINGS", "ENERGY_TREE_SETTINGS"):
-            patch.setattr(training, name, {**getattr(training, name), "nthread": 1})
+def small() -> Iterator[None]:
+    with few_trees(4, 2):
         yield
 
 
