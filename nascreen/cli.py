@@ -131,12 +131,13 @@ def predict(
 
 def _prediction_text(p: Prediction) -> str:
     temp_c = 25.0 if p.sample.meas_temp_c is None else p.sample.meas_temp_c
+    domain = f"{'inside' if p.in_domain else 'outside'}{': ' + p.domain_note if p.domain_note else ''}"
     lines = [
         f"{p.sample.formula}  (family {p.family})",
         f"  conductivity at {temp_c:g} °C  {p.conductivity_s_cm:.2e} S/cm   90 %: {_range(p)}",
         f"  activation energy      {p.ea_ev:.3f} eV         90 %: {p.ea_lo:.3f} to {p.ea_hi:.3f}",
         f"  strength               {p.strength_mpa:.0f} MPa           90 %: {p.strength_lo:.0f} to {p.strength_hi:.0f}",
-        f"  in domain              {'yes' if p.in_domain else 'no'}{': ' + p.domain_note if p.domain_note else ''}",
+        f"  domain of the models   {domain}",
     ]
     return "\n".join(lines)
 
@@ -215,7 +216,7 @@ def _print_ranking(ranked: list[Scored]) -> None:
             f"{p.strength_mpa:.0f} ({p.strength_lo:.0f}–{p.strength_hi:.0f})",
             f"{scored.resistance_ohm_cm2:.0f}",
             *([f"{hint.energy_mev:.0f}" if hint else ""] if has_hints else []),
-            "yes" if p.in_domain else p.domain_note,
+            "inside" if p.in_domain else f"outside: {p.domain_note}",
         )
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 

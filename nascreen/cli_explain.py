@@ -198,7 +198,7 @@ def _neighbour_text(near: Neighbour) -> str:
 
 def _change_text(change: Change, before: Prediction) -> str:
     p = change.prediction
-    trust = "" if p.in_domain == before.in_domain else f"; then {'' if p.in_domain else 'not '}trusted"
+    trust = "" if p.in_domain == before.in_domain else f"; then {'inside' if p.in_domain else 'outside'} the domain"
     return (
         f"{_signed(change.gain_decades, 2):>6} decades  {p.conductivity_s_cm:.1e} S/cm (90 %: {_range(p)})  "
         f"{change.what}{trust}"

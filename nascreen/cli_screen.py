@@ -266,7 +266,7 @@ def _print_found(rows: Sequence[dict[str, Any]]) -> None:
             f"{row['strength_mpa']:.0f} ({row['strength_lo']:.0f}–{row['strength_hi']:.0f})",
             f"{row['resistance_ohm_cm2']:.0f}", "?" if "cost_usd_kg" not in row else f"{row['cost_usd_kg']:.0f}",
             f"{row['hull_mev_atom']:.0f}" if "hull_mev_atom" in row else "",
-            row["domain_note"] or "yes",
+            f"outside: {row['domain_note']}" if row["domain_note"] else "inside",
         )  # fmt: skip
     Console(width=None if sys.stdout.isatty() else 180).print(table)
 

@@ -386,7 +386,7 @@ def limits_of(prediction: Prediction, neighbours: Sequence[Neighbour]) -> tuple[
     p = prediction
     half = half_width_decades(p)
     sentences = [
-        f"Trusted: {'yes' if p.in_domain else 'no'}{'; ' + p.domain_note if p.domain_note else ''}.",
+        domain_sentence(p.domain_note, is_inside=p.in_domain),
         f"The 90 % interval of the conductivity is ±{half:.2f} decades, a factor of {10**half:.2g} either way.",
         _nearness(p.sample, neighbours),
         _repeats(p.family, half),
@@ -395,6 +395,22 @@ def limits_of(prediction: Prediction, neighbours: Sequence[Neighbour]) -> tuple[
     if missing:
         sentences.append(f"Not stated, so that the interval covers what texts usually do: {', '.join(missing)}.")
     return tuple(filter(None, sentences))
+
+
+def domain_sentence(note: str, *, is_inside: bool) -> str:
+    """Say whether a prediction may be relied on, and why.
+
+    Args:
+        note: Reasons against it, and notes that lessen nothing; may be empty.
+        is_inside: Whether it lies inside the domain of the models.
+
+    >>> domain_sentence("never seen in the data: Cs", is_inside=False)
+    'Outside the domain of the models, so do not rely on these numbers: never seen in the data: Cs.'
+    """
+    if not is_inside:
+        return f"Outside the domain of the models, so do not rely on these numbers: {note}."
+    known = "Inside the domain of the models: they have learned from samples like this one"
+    return f"{known}; {note}." if note else f"{known}."
 
 
 def half_width_decades(prediction: Prediction) -> float:

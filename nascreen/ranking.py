@@ -134,8 +134,8 @@ def _trust_sentence(row: Mapping[str, Any]) -> str:
     width = math.log10(row["conductivity_hi"] / row["conductivity_lo"])
     spans = f"its 90 % interval spans {width:.1f} decades of conductivity"
     if not row["in_domain"]:
-        return f"The models have not earned trust here: {row['domain_note']}; {spans}."
-    return f"It lies where the models have earned trust; {spans}."
+        return f"Outside the domain of the models: {row['domain_note']}; {spans}."
+    return f"Inside the domain of the models; {spans}."
 
 
 # ---------------------------------------------------------------- recipes

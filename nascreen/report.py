@@ -174,7 +174,7 @@ def _score_cells(row: ScoreRow) -> dict[str, Cell]:
 def _verdict(scored: Scored) -> str:
     prediction = scored.prediction
     note = f"; {prediction.domain_note}" if prediction.domain_note else ""
-    return f"yes{note}" if prediction.in_domain else f"no, do not trust yet{note}"
+    return f"inside{note}" if prediction.in_domain else f"outside, do not rely on it{note}"
 
 
 # The page, part by part.

@@ -32,6 +32,7 @@ from nascreen.explain import (
     PROCESSING_GROUPS,
     background_samples,
     composition_parts,
+    domain_sentence,
     explain,
     group_shapley,
     half_width_decades,
@@ -308,8 +309,16 @@ def test_five_measured_samples_of_five_texts_stand_beside_each_prediction(sample
 
 def test_the_doubts_of_the_domain_check_are_passed_on() -> None:
     found = explain(SAMPLES["unbalanced"])
-    assert found.limits[0] == f"Trusted: no; {found.prediction.domain_note}."
-    assert explain(SAMPLES["ceramic"]).limits[0] == "Trusted: yes."
+    assert found.limits[0].startswith("Outside the domain of the models, so do not rely on these numbers: not charge")
+    assert found.limits[0].endswith(f": {found.prediction.domain_note}.")
+    inside = explain(SAMPLES["ceramic"]).limits[0]
+    assert inside == "Inside the domain of the models: they have learned from samples like this one."
+
+
+def test_a_note_that_lessens_nothing_stands_with_the_domain() -> None:
+    said = domain_sentence("the strength is that of a typical oxide ceramic", is_inside=True)
+    assert said.startswith("Inside the domain of the models: ")
+    assert said.endswith("; the strength is that of a typical oxide ceramic.")
 
 
 def test_the_width_of_the_interval_is_said_in_decades_and_as_a_factor() -> None:

@@ -235,7 +235,7 @@ def test_reasons_compare_with_the_best_and_the_nearest_measured_and_say_what_lim
         assert name_of(near.sample) in near_text
         assert near.citation in near_text
         assert ("same composition" in near_text) == (near.distance < 0.005)
-        assert trust.startswith("It lies where" if row.in_domain else "The models have not earned trust here")
+        assert trust.startswith(f"{'Inside' if row.in_domain else 'Outside'} the domain of the models")
         assert row.domain_note in trust
     assert {r.in_domain for r in rows} == {True, False}
 
