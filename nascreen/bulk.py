@@ -39,6 +39,8 @@ WIDEST = 0.8
 """A subspace of more than this share of the whole saves nothing."""
 LARGEST_SCORE = 4.0
 """Standardised features are clipped here, as in the graph."""
+DESCRIBED = 1
+"""Place of the descriptors among the blocks of composition: fractions, descriptors, Magpie."""
 NEAR = 0.01
 """Distances below this are taken again in double precision, so that a known composition is at 0."""
 
@@ -126,14 +128,16 @@ class _Side:
     Attributes:
         prefactor: Weight of the sum of kernels with the amplitudes of A, shape (m,); None where it is nought.
         energy: Weight of the sum with the amplitudes of E, shape (m,).
-        of_family: Constant and family kernel, for a row of the same family and of another, both of shape (m,).
+        constant: What is added to all, shape (m,).
+        of_family: What is added for each family, shape (families, m).
         processed: Weight of the product of descriptors and processing, shape (m,).
         whiten: From the m correlations to what is squared, shape (m, m).
     """
 
     prefactor: Single | None
     energy: Single
-    of_family: tuple[Array, Array]
+    constant: Array
+    of_family: Array
     processed: Array
     whiten: Array
 
@@ -245,8 +249,6 @@ class _Reader:
         return self.columns(difference.inputs[0]), mean, scale
 
     def matern(self, name: str) -> _Block:
-        name, index = self.node(name, "Gather").inputs[:2]
-        place = np.asarray(self.graph.constants[index], dtype=np.intp)
         polynomial, power = self.node(name, "Mul").inputs
         r, square, one = self.node(polynomial, "Sum").inputs
         third = self.node(square, "Mul")
@@ -265,27 +267,68 @@ class _Reader:
             raise IntegrityError("The process of the model has another correlation than the one that is expected.")
         columns, mean, scale = self.block(product[0])
         of = float(self.constant(factor))
-        return _Block(columns, mean, scale, trained[place] * of, of)
+        return _Block(columns, mean, scale, trained * of, of)
 
-    def match(self, name: str) -> tuple[slice, Array]:
-        """Read which rows learned from are of the same family or phase."""
-        source, rows = self.node(name, "MatMul").inputs
-        return self.columns(source), self.constant(rows).T
+    def product(self, name: str) -> tuple[slice, Array]:
+        """Read the product of some columns with a matrix."""
+        source, matrix = self.node(name, "MatMul").inputs
+        return self.columns(source), self.constant(matrix)
 
-    def half(self, name: str) -> tuple[list[str], Array, Array]:
-        """Read one half of the quadratic form: its kernels, their amplitudes, and the matrix that whitens."""
-        total, whiten = self.node(name, "MatMul").inputs
-        kernels, scales = [], []
-        for term in self.node(total, "Sum").inputs:
-            gathered, scale = self.node(term, "Mul").inputs
-            kernels.append(self.node(gathered, "Gather").inputs[0])
-            scales.append(self.constant(scale))
-        return kernels, np.array(scales), self.constant(whiten)
+    def gathered(self, name: str) -> tuple[str, NDArray[np.intp]]:
+        """Read which correlations are taken from which others."""
+        source, index = self.node(name, "Gather").inputs
+        return source, np.asarray(self.graph.constants[index], dtype=np.intp)
 
-    def basis(self, name: str) -> NDArray[np.intp]:
-        """Read which rows learned from carry the quadratic form."""
-        term = self.node(self.node(self.node(name, "MatMul").inputs[0], "Sum").inputs[0], "Mul").inputs[0]
-        return np.asarray(self.graph.constants[self.node(term, "Gather").inputs[1]], dtype=np.intp)
+    def halves(self, name: str) -> tuple[str, str, Array]:
+        """Read the two halves of the quadratic form, and the matrix that whitens both."""
+        pairs = [
+            self.node(self.node(one, "ReduceSum").inputs[0], "Mul").inputs for one in self.node(name, "Concat").inputs
+        ]
+        of_a, of_e = pairs[1]
+        whitened = self.node(of_a, "Split").inputs
+        is_expected = pairs == [(of_a, of_a), (of_a, of_e), (of_e, of_e)] and of_a != of_e
+        if not is_expected or self.node(of_e, "Split").inputs != whitened:
+            raise IntegrityError("The process of the model multiplies other halves than is expected.")
+        both, whiten = self.node(whitened[0], "MatMul").inputs
+        first, second = self.node(both, "Concat").inputs
+        return first, second, self.constant(whiten)
+
+    def half(self, name: str) -> _Half:
+        total, observed = self.node(name, "Mul").inputs
+        composition, processed, family, constant = self.node(total, "Sum").inputs
+        source, index = self.gathered(composition)
+        terms = [self.node(term, "Mul").inputs for term in self.node(source, "Sum").inputs]
+        near, amplitude = self.node(processed, "Mul").inputs
+        return _Half(
+            tuple(kernel for kernel, _ in terms), np.array([float(self.constant(a)) for _, a in terms]), index,
+            near, float(self.constant(amplitude)), self.product(family), float(self.constant(constant)),
+            self.constant(observed),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Half:
+    """One half of the quadratic form before it is whitened, as it stands in the graph.
+
+    Attributes:
+        kernels: The correlations of composition.
+        amplitudes: Weight of each.
+        index: Which of their columns are taken.
+        near: The correlations of processing at the basis rows.
+        processed: Their weight.
+        family: Columns of the family, and the weight of each at the basis rows.
+        constant: What is added to all.
+        observed: Factor of each basis row at the end.
+    """
+
+    kernels: tuple[str, ...]
+    amplitudes: Array
+    index: NDArray[np.intp]
+    near: str
+    processed: float
+    family: tuple[slice, Array]
+    constant: float
+    observed: Array
 
 
 class BulkModel:
@@ -415,59 +458,51 @@ class BulkModel:
         self.boosted, self.grown = PackedTrees(graph.nodes["boosted"]), PackedTrees(graph.nodes["grown"])
 
     def _read_process(self, reader: _Reader) -> None:
-        *terms, mean = reader.node("latent", "Sum").inputs
-        products = [reader.node(term, "MatMul").inputs for term in terms]
-        names = [kernel for kernel, _ in products]
-        one, family, fraction, described, magpie, processed = names
-        reader.node(one, "Add")
+        of_family, *products, mean = reader.node("latent", "Sum").inputs
+        terms = [reader.node(name, "MatMul").inputs for name in products]
+        *names, processed = [kernel for kernel, _ in terms]
+        *weights, made_weights = [reader.constant(w) for _, w in terms]
+        self.blocks = tuple(map(reader.matern, names))
+        if len({len(block.trained) for block in self.blocks}) != 1 or len(names) != DESCRIBED + 2:
+            raise IntegrityError("The process of the model learned from other compositions in each block.")
+        self.mean = reader.constant(mean)
+        self.family_columns, self.family_weights = reader.product(of_family)
+        self.weights = tuple(w.astype(np.float32) for w in weights)
         pair, phase = reader.node(processed, "Mul").inputs
-        again, made = reader.node(pair, "Mul").inputs
-        if again != described:
+        (described, composition), (made, self.made_place) = map(reader.gathered, reader.node(pair, "Mul").inputs)
+        if described != names[DESCRIBED]:
             raise IntegrityError("The process of the model multiplies other correlations than is expected.")
-        blocks = [reader.matern(name) for name in (fraction, described, magpie)]
-        # Many rows learned from are of one composition, whose correlations are taken once.
-        _, first, place = np.unique(
-            np.hstack([b.trained for b in blocks]), axis=0, return_index=True, return_inverse=True
-        )
-        self.composition = place
-        self.blocks = tuple(replace(block, trained=block.trained[first]) for block in blocks)
         self.made = reader.matern(made)
-        (self.family_columns, self.of_family), (self.phase_columns, self.of_phase) = map(reader.match, (family, phase))
-        weights = [reader.constant(w) for _, w in products]
-        self.mean = reader.constant(mean) + weights[0].sum(axis=0)
-        self.family_weights, self.made_weights = weights[1], weights[5]
-        self.to_composition = np.zeros((len(place), len(first)), dtype=np.float32)
-        self.to_composition[np.arange(len(place)), place] = 1
-        self.weights = tuple((self.to_composition.T @ w).astype(np.float32) for w in weights[2:5])
-        self._read_forms(reader, names)
+        self.phase_columns, self.of_phase = reader.product(phase)
+        self.made_weights = made_weights
+        self.to_composition = np.zeros((len(composition), len(self.blocks[DESCRIBED].trained)), dtype=np.float32)
+        self.to_composition[np.arange(len(composition)), composition] = 1
+        self._read_forms(reader, names, processed, composition)
 
-    def _halves(self, reader: _Reader) -> list[str]:
-        sums = [reader.node(name, "ReduceSum").inputs[0] for name in reader.node("reduction", "Concat").inputs]
-        (a, b), (c, d), (e, f) = (reader.node(name, "Mul").inputs for name in sums)
-        if (a, c, d) != (b, a, e) or e != f:
-            raise IntegrityError("The process of the model multiplies other halves than is expected.")
-        return [a, e]
-
-    def _read_forms(self, reader: _Reader, names: Sequence[str]) -> None:
-        halves = self._halves(reader)
-        (kernels, prefactor, whiten), (others, energy, again) = (reader.half(name) for name in halves)
-        if kernels != list(names) or others != kernels or not np.array_equal(whiten, again):
+    def _read_forms(self, reader: _Reader, names: Sequence[str], processed: str, composition: NDArray[np.intp]) -> None:
+        *halves, whiten = reader.halves("reduction")
+        of_a, of_e = map(reader.half, halves)
+        source, self.basis_made = reader.gathered(of_a.near)
+        self.basis = of_a.index
+        is_expected = (
+            of_a.kernels == of_e.kernels == tuple(names) and of_a.near == of_e.near and source == processed
+            and np.array_equal(of_a.index, of_e.index)
+            and np.array_equal(self.basis, composition[self.basis_made])
+            and of_a.family[0] == of_e.family[0] == self.family_columns
+        )  # fmt: skip
+        if not is_expected:
             raise IntegrityError("The quadratic form of the model's process has other kernels than its mean.")
-        self.basis = reader.basis(halves[0])
-        self.basis_composition = self.composition[self.basis]
-        (of_a, observed_a), (of_e, observed_e) = _amplitudes(prefactor), _amplitudes(energy)
-        self.amplitudes = of_a[2:5].astype(np.float32), of_e[2:5].astype(np.float32)
-        p = self.per_ev
+        self.amplitudes = of_a.amplitudes.astype(np.float32), of_e.amplitudes.astype(np.float32)
         # The variance of a conductivity is that of A + E · per_ev, so one form holds it whole.
-        families = [of_a[i] * observed_a + p * of_e[i] * observed_e for i in (0, 1)]
+        a, e = of_a.observed, self.per_ev * of_e.observed
         self.parts = (
             _Side(
-                observed_a.astype(np.float32), (p * observed_e).astype(np.float32), (families[0], families[1]),
-                of_a[5] * observed_a + p * of_e[5] * observed_e, whiten,
+                a.astype(np.float32), e.astype(np.float32), of_a.constant * a + of_e.constant * e,
+                of_a.family[1] * a + of_e.family[1] * e, of_a.processed * a + of_e.processed * e, whiten,
             ),
             _Side(
-                None, observed_e.astype(np.float32), (of_e[0] * observed_e, of_e[1] * observed_e),
-                of_e[5] * observed_e, whiten,
+                None, of_e.observed.astype(np.float32), of_e.constant * of_e.observed,
+                of_e.family[1] * of_e.observed, of_e.processed * of_e.observed, whiten,
             ),
         )  # fmt: skip
 
@@ -490,16 +525,14 @@ class BulkModel:
         x = self.made._scaled(features[first, self.made.columns])  # noqa: SLF001 - of this file
         square = _squared_distances(x, self.made.trained)
         root = np.sqrt(square)
-        same = features[first][:, self.phase_columns] @ self.of_phase.T
-        made = (1 + root + square / 3) * np.exp(-root) * same
+        same = features[first][:, self.phase_columns] @ self.of_phase
+        made = ((1 + root + square / 3) * np.exp(-root))[:, self.made_place] * same
         mean = [(made * w).astype(np.float32) @ self.to_composition for w in self.made_weights.T]
         code = np.argmax(features[:, self.family_columns], axis=1)
         _, some, kin = np.unique(code, return_index=True, return_inverse=True)
-        kind = features[some][:, self.family_columns] @ self.of_family.T
-        of_a, of_e = (
-            (side.of_family[0] + side.of_family[1] * kind[:, self.basis]).astype(np.float32) for side in self.parts
-        )
-        by_a, by_e = ((made[:, self.basis] * side.processed).astype(np.float32) for side in self.parts)
+        kind = features[some][:, self.family_columns]
+        of_a, of_e = ((side.constant + kind @ side.of_family).astype(np.float32) for side in self.parts)
+        by_a, by_e = ((made[:, self.basis_made] * side.processed).astype(np.float32) for side in self.parts)
         varies = ~((features == features[0]) | np.isnan(features) & np.isnan(features[0])).all(axis=0)
         return _Rows(
             features, tuple(block.distances(features, varies) for block in self.blocks), way,
@@ -518,7 +551,7 @@ class BulkModel:
         return kernels
 
     def _mean(self, kernels: Single, rows: _Rows, part: slice) -> Single:
-        total = np.einsum("nu,ntu->nt", kernels[1], rows.mean_by_way[rows.way[part]])
+        total = np.einsum("nu,ntu->nt", kernels[DESCRIBED], rows.mean_by_way[rows.way[part]])
         for kernel, weights in zip(kernels, self.weights, strict=True):
             total += kernel @ weights
         return np.asarray(total)
@@ -527,8 +560,8 @@ class BulkModel:
         """Yield the correlations with the basis rows for each side, shape (n, m)."""
         n = part.stop - part.start
         by_a, by_e = (_weighted(kernels, of, scratch.power[:n]) for of in self.amplitudes)
-        at = self.basis_composition
-        by_a, by_e, described = by_a.take(at, axis=1), by_e.take(at, axis=1), kernels[1].take(at, axis=1)
+        at = self.basis
+        by_a, by_e, described = by_a.take(at, axis=1), by_e.take(at, axis=1), kernels[DESCRIBED].take(at, axis=1)
         for j, side in enumerate(self.parts):
             total = rows.form_by_way[j][rows.way[part]]
             total *= described
@@ -577,19 +610,6 @@ def by_graphs(model: ConductivityModel, features: Array) -> Lines:
 def _taken(lines: Lines, rows: NDArray[np.intp]) -> Lines:
     family = tuple(lines.family[i] for i in rows)
     return Lines(lines.log_sigma_25[rows], lines.ea_ev[rows], lines.covariance[rows], family)
-
-
-def _amplitudes(scales: Array) -> tuple[Array, Array]:
-    """Part the weights of the kernels at the basis rows into amplitudes and what each row observes.
-
-    Raises:
-        IntegrityError: If they are no such product.
-    """
-    observed = scales[0]
-    amplitudes = scales @ observed / (observed @ observed)
-    if not np.allclose(scales, np.outer(amplitudes, observed), rtol=1e-9, atol=1e-12):
-        raise IntegrityError("The quadratic form of the model's process has other weights than is expected.")
-    return amplitudes, observed
 
 
 def _squared_distances(left: Array, right: Array) -> Array:

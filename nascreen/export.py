@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,14 @@ class _Graph:
         self.nodes.append(onnx.helper.make_node(operator, list(inputs), [name], **attributes))
         return name
 
+    def split(self, name: str) -> tuple[str, str]:
+        """Cut the rows into two equal halves."""
+        import onnx
+
+        first, second = f"t{len(self.nodes)}", f"t{len(self.nodes)}_"
+        self.nodes.append(onnx.helper.make_node("Split", [name], [first, second], axis=0))
+        return first, second
+
     def total(self, terms: Sequence[str], output: str | None = None) -> str:
         return self("Sum", *terms, output=output)
 
@@ -110,7 +118,7 @@ def _standard_block(graph: _Graph, model: ConductivityModel, name: str) -> str:
 
 
 def _matern(graph: _Graph, block: str, trained: Array, size: int, length: float) -> str:
-    """Write the Matérn-5/2 correlation of a block with the training rows."""
+    """Write the Matérn-5/2 correlation of a block with rows learned from."""
     squares = graph("ReduceSumSquare", block, axes=[1], keepdims=1)
     product = graph("MatMul", block, graph.wide(trained.T))
     shifted = graph("Add", squares, graph.constant((trained.astype(np.float32).astype(np.float64) ** 2).sum(axis=1)))
@@ -120,25 +128,57 @@ def _matern(graph: _Graph, block: str, trained: Array, size: int, length: float)
     return graph("Mul", graph.total([r, third, graph.constant(1.0)]), graph("Exp", graph("Neg", r)))
 
 
-def _kernels(graph: _Graph, model: ConductivityModel) -> list[str]:
+@dataclass(frozen=True, eq=False, slots=True)
+class _Kernel:
+    """A kernel as the graph has it: many samples are of one composition or made in one way, and stand there once.
+
+    Attributes:
+        node: Its correlations with the distinct ones, shape (n, u).
+        place: Which of them each row learned from is, shape (N,).
+    """
+
+    node: str
+    place: NDArray[np.intp]
+
+    def gathered(self, graph: _Graph, rows: NDArray[np.intp]) -> str:
+        """Write its correlations with some of the rows learned from."""
+        return graph("Gather", self.node, graph.constant(self.place[rows], np.int64), axis=1)
+
+    def weighted(self, graph: _Graph, weights: Array) -> str:
+        """Write the sum over all rows learned from, weights of shape (N, 2)."""
+        summed = np.zeros((int(self.place.max()) + 1, weights.shape[1]))
+        np.add.at(summed, self.place, weights)
+        return graph("MatMul", self.node, graph.constant(summed))
+
+
+def _distinct(rows: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the first of each kind of row, and which kind each row is."""
+    _, first, place = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    return first, place.ravel()
+
+
+def _correlations(graph: _Graph, model: ConductivityModel) -> dict[str, _Kernel]:
+    """Write the correlations of the blocks; those of composition have the same distinct rows."""
     process = model.process
     lengths = dict(zip(gaussian.LENGTHS, np.exp(process.parameters), strict=False))
-    trained = process.inputs
     blocks = {"fraction": graph("Sqrt", _block(graph, "fraction"))}
     blocks |= {name: _standard_block(graph, model, name) for name in gaussian.LENGTHS[1:]}
-    correlation = {}
+    rows = {name: getattr(process.inputs, name) for name in blocks}
+    composition = _distinct(np.hstack([rows[name] for name in blocks if name != "processing"]))
+    found = {}
     for name, block in blocks.items():
-        rows = getattr(trained, name)
-        size = 1 if name == "fraction" else rows.shape[1]
-        # Many samples are of one composition or made in one way: each is compared with once.
-        distinct, place = np.unique(rows, axis=0, return_inverse=True)
-        here = _matern(graph, block, distinct, size, float(lengths[name]))
-        correlation[name] = graph("Gather", here, graph.constant(place.ravel(), np.int64), axis=1)
-    family = graph("MatMul", _block(graph, "family"), graph.wide(trained.family.T))
-    phase = graph("MatMul", _block(graph, "phase"), graph.wide(trained.phase.T))
-    processed = graph("Mul", graph("Mul", correlation["field"], correlation["processing"]), phase)
-    one = graph("Add", graph("Mul", family, graph.constant(0.0)), graph.constant(1.0))
-    return [one, family, correlation["fraction"], correlation["field"], correlation["magpie"], processed]
+        first, place = _distinct(rows[name]) if name == "processing" else composition
+        size = 1 if name == "fraction" else rows[name].shape[1]
+        found[name] = _Kernel(_matern(graph, block, rows[name][first], size, float(lengths[name])), place)
+    return found
+
+
+def _processed(graph: _Graph, model: ConductivityModel, field: _Kernel, made: _Kernel) -> _Kernel:
+    """Write the product of descriptors, processing and phase."""
+    phase = model.process.inputs.phase
+    first, place = _distinct(np.column_stack([field.place, made.place, phase]))
+    both = graph("Mul", field.gathered(graph, first), made.gathered(graph, first))
+    return _Kernel(graph("Mul", both, graph("MatMul", _block(graph, "phase"), graph.wide(phase[first].T))), place)
 
 
 def process_graph(model: ConductivityModel) -> Any:  # noqa: ANN401
@@ -149,32 +189,42 @@ def process_graph(model: ConductivityModel) -> Any:  # noqa: ANN401
     """
     graph = _Graph()
     process = model.process
-    kernels = _kernels(graph, model)
+    found = _correlations(graph, model)
+    made = found.pop("processing")
+    kernels = [*found.values(), _processed(graph, model, found["field"], made)]
+    constant, of_family, *weights = process.kernel_weights()
+    family = _block(graph, "family")
     parts = [
-        graph("MatMul", kernel, graph.constant(weights))
-        for kernel, weights in zip(kernels, process.kernel_weights(), strict=True)
+        graph("MatMul", family, graph.constant(process.inputs.family.T @ of_family)),
+        *[kernel.weighted(graph, w) for kernel, w in zip(kernels, weights, strict=True)],
     ]
-    mean = graph.constant([gaussian.MEAN_PREFACTOR, gaussian.MEAN_EA_EV])
-    graph.total([*parts, mean], output="latent")
-    _write_reduction(graph, process, kernels)
+    mean = np.array([gaussian.MEAN_PREFACTOR, gaussian.MEAN_EA_EV]) + constant.sum(axis=0)
+    graph.total([*parts, graph.constant(mean)], output="latent")
+    _write_reduction(graph, process, family, kernels)
     return graph.model(len(FEATURE_NAMES), {"latent": 2, "reduction": 3})
 
 
-def _write_reduction(graph: _Graph, process: ArrheniusProcess, kernels: Sequence[str]) -> None:
+def _write_reduction(graph: _Graph, process: ArrheniusProcess, family: str, kernels: Sequence[_Kernel]) -> None:
     rows, inverse = gaussian.spread_basis(process, SPREAD_ROWS)
-    index = graph.constant(rows, np.int64)
-    near = [graph("Gather", kernel, index, axis=1) for kernel in kernels]
-    # In double precision: its single rounding would move a half width by more than 1e-5.
-    whiten = graph.constant(inverse.T)
+    *composition, processed = kernels
+    near = processed.gathered(graph, rows)
     halves = []
     for amplitude, observed in zip(gaussian.amplitudes(process.parameters), process.coefficients[rows].T, strict=True):
-        scaled = [graph("Mul", k, graph.constant(a * a * observed)) for k, a in zip(near, amplitude, strict=True)]
-        halves.append(graph("MatMul", graph.total(scaled), whiten))
-    products = [(0, 0), (0, 1), (1, 1)]
-    sums = [
-        graph("ReduceSum", graph("Mul", halves[i], halves[j]), graph.constant([1], np.int64), keepdims=1)
-        for i, j in products
-    ]
+        constant, of_family, *of_composition, of_processed = amplitude**2
+        scaled = [graph("Mul", k.node, graph.constant(a)) for k, a in zip(composition, of_composition, strict=True)]
+        terms = [
+            _Kernel(graph.total(scaled), composition[0].place).gathered(graph, rows),
+            graph("Mul", near, graph.constant(of_processed)),
+            graph("MatMul", family, graph.constant(of_family * process.inputs.family[rows].T)),
+            graph.constant(constant),
+        ]
+        halves.append(graph("Mul", graph.total(terms), graph.constant(observed)))
+    # In double precision: its single rounding would move a half width by more than 1e-5. The large matrix is read once
+    # for both halves.
+    whitened = graph("MatMul", graph("Concat", *halves, axis=0), graph.constant(inverse.T))
+    of_a, of_e = graph.split(whitened)
+    products = [(of_a, of_a), (of_a, of_e), (of_e, of_e)]
+    sums = [graph("ReduceSum", graph("Mul", *pair), graph.constant([1], np.int64), keepdims=1) for pair in products]
     graph("Concat", *sums, output="reduction", axis=1)
 
 

@@ -30,7 +30,7 @@ class Node:
     Attributes:
         operator: Its name, such as ``MatMul``.
         inputs: Names of what it takes.
-        output: Name of what it gives.
+        output: Name of what it gives; an operation that gives several stands once for each.
         attributes: Numbers, texts (as bytes) and arrays of them by name.
     """
 
@@ -61,7 +61,7 @@ def read_graph(data: bytes) -> Graph:
     """
     try:
         (graph,) = [bytes(value) for number, _, value in _fields(data) if number == 7]
-        nodes = [_node(value) for number, _, value in _fields(graph) if number == 1]
+        nodes = [node for number, _, value in _fields(graph) if number == 1 for node in _nodes(value)]
         tensors = [_tensor(value) for number, _, value in _fields(graph) if number == 5]
     except (ValueError, IndexError, KeyError, struct.error, UnicodeDecodeError) as error:
         raise IntegrityError(f"A model is no ONNX file that can be read ({type(error).__name__}).") from error
@@ -136,7 +136,7 @@ def _run_of_floats(data: bytes, place: int) -> tuple[NDArray[np.float32], int]:
     return np.ascontiguousarray(rows[:n, 1:]).view("<f4").reshape(-1), place + 5 * n
 
 
-def _node(data: bytes) -> Node:
+def _nodes(data: bytes) -> list[Node]:
     inputs: list[str] = []
     outputs: list[str] = []
     operator, attributes = "", {}
@@ -150,8 +150,7 @@ def _node(data: bytes) -> Node:
         elif number == 5:
             name, found = _attribute(value)
             attributes[name] = found
-    (output,) = outputs
-    return Node(operator, tuple(inputs), output, attributes)
+    return [Node(operator, tuple(inputs), output, attributes) for output in outputs]
 
 
 def _attribute(data: bytes) -> tuple[str, Any]:

@@ -29,8 +29,8 @@ ROOM_TEMPERATURE_C = 25.0
 REFERENCE_K = 298.15
 DECADES_PER_EV = 1 / (BOLTZMANN_EV_K * np.log(10))
 
-BLOCK_ROWS = 256
-"""Rows that the process takes at once."""
+BLOCK_ROWS = 64
+"""Rows that the process takes at once: what lies between stays in the cache."""
 
 WIDEST_TRUSTED_DECADES = 2.0
 """Half width of the interval of log10 σ beyond which a prediction says too little to be trusted."""
