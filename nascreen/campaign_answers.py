@@ -18,6 +18,7 @@ from nascreen.errors import BusyError, ConflictError, InputError, TableError, Un
 from nascreen.goals import holds_all, is_log, result_heading, unit_of
 from nascreen.history import NAME, State, Value, checked_number, checked_text
 from nascreen.outcomes import experiment_of, experiment_values, export_columns, export_json, export_rows, merits_of
+from nascreen.own_rows import OwnRows, parted, read_own_rows
 from nascreen.pools import space_names
 from nascreen.store import Store
 from nascreen.tables import table_text
@@ -95,13 +96,24 @@ class OpenCampaigns:
         if self._has_store() and given.name in self.store.campaigns():  # before a space is drawn for nothing
             raise ConflictError(f"The campaign {given.name!r} exists already; open it, or choose another name.")
         objectives = [Objective(one.property, one.mode, one.target) for one in given.objectives]
+        options = _options(given, author)
+        past: Sequence[Mapping[str, Value]] = ()
         with self._source(given.pool) as source:
-            made = Campaign.create(self.store, given.name, source, objectives, **_options(given, author))
+            pool = source
+            if isinstance(source, OwnRows):
+                own = parted(source, _properties(given), given.kinds)
+                pool, past, options["kinds"] = own.pool, own.past, own.kinds
+            made = Campaign.create(self.store, given.name, pool, objectives, **options)
+        if past:
+            made.attach(past, author=author)
         return self.campaign(made.name)
 
     @contextmanager
     def _source(self, pool: PoolIn) -> Iterator[object]:
-        """Yield what a pool is read from: checked rows, or the name of a space that ships, never a file."""
+        """Yield what a pool is read from: rows, or the name of a space that ships, never a file."""
+        if pool.csv is not None:
+            yield read_own_rows(pool.csv)
+            return
         if pool.rows is not None:
             yield checked_rows(pool.rows)
             return
@@ -123,6 +135,11 @@ class OpenCampaigns:
             StoreError: If the store cannot be read.
         """
         return [_summary(self.store.state(name)) for name in self.store.campaigns()] if self._has_store() else []
+
+
+def _properties(given: CampaignIn) -> list[str]:
+    wanted, held = [o.property for o in given.objectives], [c.property for c in given.constraints]
+    return [*wanted, *held, *given.measure]
 
 
 def _options(given: CampaignIn, author: str) -> Options:

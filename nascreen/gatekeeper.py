@@ -31,6 +31,7 @@ SCOPE_OF: tuple[tuple[str, str], ...] = (
     ("/v1/campaigns", "campaign"), ("/v1/predict", "predict"), ("/v1/curve", "predict"), ("/v1/explain", "predict"),
     ("/v1/rank", "predict"), ("/v1/spaces", "predict"), ("/v1/recipe", "predict"), ("/v1/data", "read"),
     ("/v1/models", "read"), ("/v1/metrics", "read"), ("/optimade", "read"),
+    ("/v1/candidates", "campaign"),
 )  # fmt: skip
 """Which scope an address needs, by how it begins; what is neither here nor public needs a token of any scope."""
 

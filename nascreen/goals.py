@@ -22,7 +22,7 @@ LOG = "log_"
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}")
 _CONDITION = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*(<=|>=)\s*([-+0-9.eE]+)\s*")
-_LONGEST_UNIT = 30
+LONGEST_UNIT = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ def _check_choices(settings: Settings) -> None:
     for name, unit in units.items():
         if name not in settings.properties:
             raise InputError(f"A unit is given for {shown(name)}, which is no property of the campaign.")
-        if not isinstance(unit, str) or not unit.strip() or len(unit) > _LONGEST_UNIT or set(unit) & set("[]"):
+        if not isinstance(unit, str) or not unit.strip() or len(unit) > LONGEST_UNIT or set(unit) & set("[]"):
             raise InputError(f"The unit of {shown(name)} is {shown(unit)}; give a short text without [ and ].")
         if column_of(name) is not None:
             raise InputError(f"The property {shown(name)} has its own unit, {unit_of(name, {})}; leave the unit out.")

@@ -30,7 +30,7 @@ from nascreen.models import load_models, require_usable
 from nascreen.records import Sample, sample_from_cells
 from nascreen.spaces import SPACES, generate
 from nascreen.spaces import check_candidate as check_in_space
-from nascreen.spreadsheets import Limits, read_sheet, with_decimal_points
+from nascreen.spreadsheets import Limits, Sheet, read_sheet, with_decimal_points
 from nascreen.tables import CONDITION_COLUMNS
 
 Array = NDArray[np.float64]
@@ -317,7 +317,17 @@ def _from_samples(samples: Sequence[Sample]) -> dict[str, list[Value]]:
 
 
 def _from_file(path: Path) -> dict[str, list[Value]]:
-    sheet = read_sheet(path, _FILE_LIMITS, is_known=bool)
+    return cells_of(read_sheet(path, _FILE_LIMITS, is_known=bool))[0]
+
+
+def cells_of(sheet: Sheet) -> tuple[dict[str, list[Value]], tuple[str, ...]]:
+    """Return the cells of a sheet by column, None where one is empty, and what people should know of the reading.
+
+    A column is of numbers where all of its cells are.
+
+    Raises:
+        TableError: If a decimal comma may be read in two ways.
+    """
     numeric = {name for i, name in enumerate(sheet.header) if _looks_numeric([row.cells[i] for row in sheet.rows])}
     sheet = with_decimal_points(sheet, numeric.__contains__)
     table: dict[str, list[Value]] = {}
@@ -326,7 +336,7 @@ def _from_file(path: Path) -> dict[str, list[Value]]:
         numbers = [_as_number(cell) for cell in cells]
         is_numeric = all(number is not None or not cell for number, cell in zip(numbers, cells, strict=True))
         table[name] = list(numbers) if is_numeric and any(cells) else [cell or None for cell in cells]
-    return table
+    return table, sheet.notes
 
 
 def _looks_numeric(cells: Sequence[str]) -> bool:

@@ -21,7 +21,16 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from nascreen import __version__, page, routes_campaign, routes_data, routes_optimade, routes_predict, routes_rank
+from nascreen import (
+    __version__,
+    page,
+    routes_campaign,
+    routes_candidates,
+    routes_data,
+    routes_optimade,
+    routes_predict,
+    routes_rank,
+)
 from nascreen.datasets import user_folder
 from nascreen.errors import NascreenError
 from nascreen.gatekeeper import Gatekeeper, Meters, Rules, scope_of
@@ -124,7 +133,9 @@ def make_api(parts: Parts | None, look_seconds: float = LOOK_SECONDS) -> FastAPI
     return app
 
 
-ROUTERS = (routes_predict, routes_rank, routes_data, routes_optimade, routes_campaign, page)
+ROUTERS = (
+    routes_predict, routes_rank, routes_data, routes_optimade, routes_candidates, routes_campaign, page,
+)  # fmt: skip
 
 
 @contextmanager

@@ -19,6 +19,9 @@ MOST_OPEN = 1000
 MOST_ATTACHED = 1000
 """Samples in one call, which is stored whole and lets nobody else write meanwhile."""
 
+MOST_TEXT = 2_000_000
+"""Characters of a table as text; what a body holds is less where they are not ASCII."""
+
 MOST_NAMES = 100
 _MOST_KEY = 200
 
@@ -67,18 +70,34 @@ Id = Annotated[int, Field(ge=1, le=MAX_EXACT_INTEGER, description="Id of the sug
 Author = Annotated[Line, Field(description="Who does it; the label of the token where nothing is said.")]
 
 
+Text = Annotated[str, Field(min_length=1, max_length=MOST_TEXT)]
+
+
+class TableIn(Request):
+    """A table of candidates, to be read and shown before a campaign is made of it."""
+
+    csv: Text = Field(
+        description="Its first line names the columns; cells are separated by commas, semicolons or tabs.",
+        examples=["formula,sinter_temp_c\nNa3Zr2Si2PO12,1100\nNa3.2Zr2Si2.2P0.8O12,1150\n"],
+    )
+
+
 class PoolIn(Request):
-    """Candidates: a space that ships with nascreen, or rows."""
+    """Candidates: a space that ships with nascreen, rows, or a table as text."""
 
     space: Line | None = Field(None, description="Name of a space, see /v1/spaces.", examples=["sulfides"])
     rows: Annotated[list[Row], Field(min_length=1, max_length=MOST_CANDIDATES)] | None = Field(
         None, description=f"Cells by column, one candidate each; at most {MOST_CELLS:,} cells."
     )
+    csv: Text | None = Field(
+        None, description="A table as POST /v1/candidates reads it. A column that is a property of the campaign holds "
+        f"results of samples made before, which are told at once; at most {MOST_ATTACHED:,} of them.",
+    )  # fmt: skip
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if (self.space is None) == (self.rows is None):
-            raise PydanticCustomError("pool", "either the name of a space or rows, and not both")
+    def _one_of_them(self) -> Self:
+        if sum(one is not None for one in (self.space, self.rows, self.csv)) != 1:
+            raise PydanticCustomError("pool", "one of a space's name, rows and csv, and not several")
         return self
 
 
@@ -188,6 +207,29 @@ class AttachIn(Request):
 
 
 # ---------------------------------------------------------------- answers
+
+
+class OwnColumnOut(Answer):
+    """A column of a table as it was read."""
+
+    heading: str = Field(description="As it stands in the table.")
+    name: str = Field(description="As it is called in a campaign.")
+    kind: Literal["numeric", "categorical", "formula", "label"]
+    n_known: int = Field(description="Cells that are not empty.")
+    n_distinct: int
+    low: float | None = Field(description="Smallest number, of a numeric column.")
+    high: float | None
+    examples: list[str] = Field(description="A few of its texts, of any other column.")
+    told_as: str = Field(description="As which property its numbers are told, where they are results.")
+    unit: str = Field(description="Unit of that property as the heading states it, where it has none of its own.")
+
+
+class OwnRowsOut(Answer):
+    """A table as it was read."""
+
+    n_rows: int
+    columns: list[OwnColumnOut]
+    notes: list[str] = Field(description="What people should know of the reading, one sentence each.")
 
 
 class PredictedOut(Answer):

@@ -29,8 +29,8 @@ ORDER = (
     "campaigns", "campaign_files", "campaign_figures", "wording", "figures", "data_figures", "report", "pipeline",
     "quality_report", "access", "wire", "wire_data", "wire_rank", "wire_campaign", "problems", "serving",
     "gatekeeper", "answers", "kept_screens", "routes", "routes_predict", "ranking", "routes_rank", "routes_data",
-    "structures", "routes_optimade", "campaign_answers", "routes_campaign", "page", "service", "client", "cli_serve",
-    "cli_lab", "cli_campaign", "cli_data", "cli_screen", "cli_explain", "cli",
+    "structures", "routes_optimade", "own_rows", "routes_candidates", "campaign_answers", "routes_campaign", "page",
+    "service", "client", "cli_serve", "cli_lab", "cli_campaign", "cli_data", "cli_screen", "cli_explain", "cli",
 )  # fmt: skip
 EXCEPTED = "mlflow_model"
 """MLflow runs this file by its path; of the package only `tracking` names it."""

@@ -173,6 +173,54 @@ def test_over_http_the_same_is_suggested_as_by_the_library(client: httpx.Client,
     assert [one.values for one in ask(client, name, 1, **rules)] == [dict(one.values) for one in own.ask(1, **rules)]
 
 
+OWN = """Composition,Sinter temp (K),Route,Density (%)
+Na3Zr2Si2PO12,1373.15,ball mill,91.5
+Na3Zr2Si2PO12,1373.15,ball mill,92
+Na3.4Zr2Si2.4P0.6O12,1423.15,sol gel,
+Na3.2Zr2Si2.2P0.8O12,1473.15,sol gel,88
+"""
+
+
+def test_a_table_is_read_as_a_campaign_would_take_it(client: httpx.Client) -> None:
+    found = answered(client.post("/v1/candidates", json={"csv": OWN}), wire_campaign.OwnRowsOut)
+    assert found.n_rows == 4
+    said = [(one.heading, one.name, one.kind, one.n_known) for one in found.columns]
+    assert said == [
+        ("Composition", "formula", "formula", 4), ("Sinter temp (K)", "sinter_temp_c", "numeric", 4),
+        ("Route", "Route", "categorical", 4), ("Density (%)", "Density (%)", "numeric", 3),
+    ]  # fmt: skip
+    assert (found.columns[3].told_as, found.columns[3].unit) == ("density", "%")
+
+
+def test_a_campaign_over_a_table_knows_the_results_that_the_table_holds(client: httpx.Client) -> None:
+    name = f"c{uuid.uuid4().hex[:12]}"
+    wanted = {"objectives": [{"property": "density"}], "units": {"density": "%"}, "author": "Anna"}
+    body = {"name": name, "pool": {"csv": OWN}, "kinds": {"Route": "label"}, **wanted}
+    made = answered(client.post("/v1/campaigns", json=body), wire_campaign.CampaignOut, 201)
+    assert made.n_candidates == 3
+    assert [one.kind for one in made.columns] == ["formula", "numeric", "label"]
+    assert [(one.results, one.is_attached, one.author) for one in made.experiments] == [
+        ({"density": value}, True, "Anna") for value in (91.5, 92, 88)
+    ]
+    assert made.progress[-1].best == {"density": 92}
+    (asked,) = ask(client, name, 2)
+    assert asked.values["sinter_temp_c"] == pytest.approx(1150)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({}, "'csv' is missing"), ({"csv": ""}, "'csv' is ''"), ({"csv": 5}, "'csv' is '5'"),
+        ({"csv": " "}, "There are no rows"), ({"csv": "a,b\n1\n"}, "1 cells in line 2"),
+        ({"csv": "\x00"}, "NUL"), ({"csv": "a\n" + "1\n" * 100_001}, "more than 100000 rows"),
+        ({"csv": ",".join(f"c{i}" for i in range(250)) + ("\n" + "1," * 249 + "1") * 2001}, "500,000 cells"),
+    ],
+    ids=["missing", "empty", "number", "blank", "ragged", "nul", "rows", "cells"],
+)  # fmt: skip
+def test_a_table_that_cannot_be_read_is_refused_in_words(client: httpx.Client, body: Any, words: str) -> None:
+    refused(client.post("/v1/candidates", json=body), 422, words)
+
+
 def test_a_campaign_made_by_command_is_served_and_the_other_way_round(
     client: httpx.Client, make: Make, folder: Path
 ) -> None:
@@ -404,7 +452,13 @@ BAD = [
     pytest.param(body_of(name="../up"), 422, "allowed is 1 to 64 of a-z", id="name-path"),
     pytest.param(body_of(name="a\n"), 422, "allowed is 1 to 64 of a-z", id="name-line"),
     pytest.param(body_of(name="a" * 65), 422, "allowed is 1 to 64 of a-z", id="name-long"),
-    pytest.param(body_of(pool={}), 422, "either the name of a space or rows", id="pool-empty"),
+    pytest.param(body_of(pool={}), 422, "one of a space's name, rows and csv", id="pool-empty"),
+    pytest.param(body_of(pool={"rows": ROWS, "csv": "x"}), 422, "one of a space's name, rows and csv", id="pool-both"),
+    pytest.param(body_of(pool={"csv": "a,b\n1\n"}), 422, "1 cells in line 2", id="csv-ragged"),
+    pytest.param(body_of(pool={"csv": "rel_density_pct\n9\n"}), 422, "Every column holds results", id="csv-results"),
+    pytest.param(body_of(pool={"csv": "x,rel_density_pct\n1,200\n"}), 422, "Line 2 of your rows", id="csv-bounds"),
+    pytest.param(body_of(pool={"csv": "x,y\n1,2\n"}, kinds={"z": "label"}), 422, "no column 'z'", id="csv-kinds"),
+    pytest.param(body_of(pool={"csv": "x\n5\n"}), 422, "No column of the candidates varies", id="csv-constant"),
     pytest.param(body_of(pool={"rows": []}), 422, "'pool.rows' is a list", id="no-rows"),
     pytest.param(body_of(pool={"rows": [{}]}), 422, "The pool is empty", id="no-cells"),
     pytest.param(body_of(pool={"rows": [{"x": [1]}]}), 422, "column 'x' of row 1 is '[1]'; give a number", id="list"),
