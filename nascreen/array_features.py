@@ -7,8 +7,7 @@ spaces of `nascreen.lattices`; the few in which charges could be dealt out in an
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,92 +36,16 @@ from nascreen.features import (
     feature_matrix,
 )
 from nascreen.lattices import Drawn, Lattice, formula_of
+from nascreen.many_features import FAMILY_CODE, Amounts, family_codes, ratio
 from nascreen.records import Sample
 
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-_OCTAHEDRAL = (
-    "Zr", "Hf", "Ti", "Sn", "Ge", "Sc", "Y", "In", "Al", "Ga", "Fe", "Cr", "V", "Nb", "Ta", "Mo", "W", "Mg", "Zn",
-    "Ca", "Sr", "Co", "Ni", "Cu", "Mn", "La", "Ce", "Pr", "Nd", "Sm", "Eu", "Gd", "Tb", "Dy", "Ho", "Er", "Tm", "Yb",
-    "Lu", "Te", "Sb",
-)  # fmt: skip
 ROWS = 4096
 """Rows computed at once, so that what lies between stays in the cache."""
 SMALLEST_CHARGE = 0.06
 """Charges up to this might pass for the rounding of printed amounts."""
-_CODE = {name: i for i, name in enumerate(FAMILIES)}
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Amounts:
-    """Amounts with named columns, shape (n, e)."""
-
-    values: Array
-    place: Mapping[str, int]
-
-    def get(self, *symbols: str) -> Array:
-        """Return the sum of some elements, shape (n,)."""
-        columns = [self.place[s] for s in symbols if s in self.place]
-        return np.asarray(self.values[:, columns].sum(axis=1))
-
-
-def family_codes(values: Array, symbols: Sequence[str], is_glass: Bools) -> NDArray[np.intp]:
-    """Return the family of each composition as its place in `FAMILIES`, as `family_of` names it, shape (n,).
-
-    Args:
-        values: Amounts, shape (n, e).
-        symbols: Elements of the columns.
-        is_glass: Whether the phase is a glass, shape (n,).
-    """
-    amounts = _Amounts(values, {s: i for i, s in enumerate(symbols)})
-    get = amounts.get
-    halogen, oxygen = get("F", "Cl", "Br", "I"), get("O")
-    is_oxide = (oxygen > 0) & (oxygen >= np.maximum(np.maximum(get("S"), get("Se")), halogen * 0.999))
-    conditions = [
-        ((get("B") > 0) & (get("H") > 0), "hydroborate"),
-        *[(is_oxide & which, name) for which, name in _oxide_conditions(amounts, halogen, is_glass)],
-        (get("Se") > get("S"), "selenide"),
-        *[((get("S") > halogen) & which, name) for which, name in _sulfide_conditions(amounts)],
-        ((halogen > 0) & (oxygen > 0), "oxyhalide"),
-        (halogen > 0, "halide"),
-        ((get("P", "N", "As") > 0) & (get("Te") == 0), "nitride_phosphide"),
-    ]
-    which, names = zip(*conditions, strict=True)
-    return np.select(which, [_CODE[name] for name in names], default=_CODE["other"])
-
-
-def _oxide_conditions(amounts: _Amounts, halogen: Array, is_glass: Bools) -> list[tuple[Bools, str]]:
-    get = amounts.get
-    oxygen, mobile = get("O"), get(*MOBILE_IONS)
-    tetrahedral, octahedral = get("Si", "P", "As", "S"), get(*_OCTAHEDRAL)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        per_oxygen, per_metal = oxygen / tetrahedral, octahedral / tetrahedral
-    is_framework = (tetrahedral > 0) & (np.abs(per_oxygen - 4) < 0.35) & (per_metal > 0.5) & (per_metal < 0.8)
-    others = amounts.values.sum(axis=1) - oxygen - mobile
-    silicon = get("Si")
-    return [
-        ((oxygen <= mobile / 2) & ((halogen > 0) | (get("H", "S", "Se") > 0)), "antiperovskite"),
-        (is_framework & ~is_glass & (get("B") == 0), "nasicon"),
-        ((get("Al") > 0.8 * others) & (get("Al") > 3 * mobile), "beta_alumina"),
-        (is_glass, "oxide_glass"),
-        ((silicon > 0) & (silicon >= tetrahedral * 0.6), "silicate"),
-        (np.ones(len(oxygen), dtype=np.bool_), "oxide_other"),
-    ]
-
-
-def _sulfide_conditions(amounts: _Amounts) -> list[tuple[Bools, str]]:
-    get = amounts.get
-    tin, phosphorus, antimony = get("Sn"), get("P"), get("Sb")
-    return [
-        (get("B") > 0, "thioborate"),
-        ((tin > 0) & (tin >= np.maximum(phosphorus, antimony)), "thiostannate"),
-        (antimony > phosphorus, "thioantimonate"),
-        (phosphorus > 0, "thiophosphate"),
-        (get("Si", "Ge") > 0, "thiosilicate_germanate"),
-        (tin > 0, "thiostannate"),
-        (np.ones(len(tin), dtype=np.bool_), "sulfide_other"),
-    ]
 
 
 class ArrayFeatures:
@@ -185,7 +108,7 @@ class ArrayFeatures:
             features[unclear, BLOCKS["field"]] = feature_matrix(samples)[:, BLOCKS["field"]]
 
     def _get(self, values: Array, *symbols: str) -> Array:
-        return _Amounts(values, self.place).get(*symbols)
+        return Amounts(values, self.place).get(*symbols)
 
     def _fractions(self, values: Array) -> Array:
         out = np.zeros((len(values), len(ELEMENTS)))
@@ -243,16 +166,16 @@ class ArrayFeatures:
         others = values[:, self.is_cation] @ units[self.is_cation]
         tetrahedra = get(values, *TETRAHEDRAL)
         bare = family_codes(values, self.symbols, np.zeros(len(values), dtype=np.bool_))
-        scale = np.where((bare == _CODE["nasicon"]) & (tetrahedra > 0), 3 / tetrahedra, math.nan)
+        scale = np.where((bare == FAMILY_CODE["nasicon"]) & (tetrahedra > 0), 3 / tetrahedra, math.nan)
         return {
             "sodium_fraction": get(values, "Na") / total,
             "lithium_fraction": get(values, "Li") / total,
             "mobile_ion_fraction": mobile / total,
-            "mobile_ion_per_anion": _ratio(mobile, n_anions),
-            "mobile_ion_per_cation": _ratio(mobile, n_cations),
+            "mobile_ion_per_anion": ratio(mobile, n_anions),
+            "mobile_ion_per_cation": ratio(mobile, n_cations),
             "modifier_fraction": np.where(is_judged & (others > 0), mobile / 2 / (mobile / 2 + others), math.nan),
-            **{f"former_{s}": _ratio(get(values, s), n_cations) for s in FORMERS},
-            **{f"anion_{s}": _ratio(get(values, s), n_anions) for s in ANIONS},
+            **{f"former_{s}": ratio(get(values, s), n_cations) for s in FORMERS},
+            **{f"anion_{s}": ratio(get(values, s), n_anions) for s in ANIONS},
             "nasicon_sodium": mobile * scale,
             "nasicon_sodium_from_best": np.abs(mobile * scale - OPTIMAL_NASICON_SODIUM),
             "nasicon_silicon": get(values, "Si") * scale,
@@ -273,7 +196,7 @@ class ArrayFeatures:
             "anion_polarizability": part @ polarizability / n_anions,
             "anion_radius": part @ radius / n_anions,
             "anion_mixing_entropy": np.where(n_anions > 0, -(shares * logs).sum(axis=1), math.nan),
-            "anion_volume_per_mobile_ion": _ratio(part @ radius**3, self._get(values, *MOBILE_IONS)),
+            "anion_volume_per_mobile_ion": ratio(part @ radius**3, self._get(values, *MOBILE_IONS)),
         }
 
     def _sites(self, values: Array) -> dict[str, Array]:
@@ -311,7 +234,3 @@ _SITE_NAMES = (
     "metal_radius", "metal_radius_spread", "metal_charge", "metal_electronegativity", "dopant_fraction",
     "dopant_radius_mismatch", "dopant_charge_mismatch",
 )  # fmt: skip
-
-
-def _ratio(numerator: Array, denominator: Array) -> Array:
-    return np.where(denominator > 0, numerator / denominator, math.nan)

@@ -41,7 +41,6 @@ MAX_ASSIGNMENTS = 20_000
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+"
 _TOKEN = re.compile(rf"([A-Z][a-z]?)({_NUMBER})?|([(\[])|([)\]])({_NUMBER})?")
 _CLOSES = {"(": ")", "[": "]"}
-_ONE, _ZERO = Fraction(1), Fraction(0)
 # Floats are trusted well inside the limits only; what is near one of them is judged exactly.
 _LOW, _HIGH = 1e-7, 999.0
 _FOUR_DIGITS = re.compile(r"[1-9][0-9]{2}\.[0-9]|[1-9][0-9]\.[0-9]{2}|[1-9]\.[0-9]{3}|0\.0*[1-9][0-9]{3}")
@@ -53,59 +52,80 @@ class Composition:
 
     Attributes:
         text: The formula as it was given, outer blanks removed.
-        amounts: Atoms per formula unit of each element, in the order of first appearance.
-        slack: Half a unit in the last printed digit of each amount; zero where the amount is a
-            whole number or has one decimal, which are taken as exact. Where an amount of the
-            formula shows four significant digits, every decimal amount is taken as rounded to four,
-            and every amount where they add up to 100, as tables of glasses print them.
+        counts: Whole numbers of parts of an atom per formula unit, in the order of first appearance.
+        slacks: Half a unit in the last printed digit of each amount, in the same parts; zero where the amount
+            is a whole number or has one decimal, which are taken as exact. Where an amount of the formula
+            shows four significant digits, every decimal amount is taken as rounded to four, and every amount
+            where they add up to 100, as tables of glasses print them.
+        scale: How many parts make an atom.
     """
 
     text: str
-    amounts: Mapping[str, Fraction]
-    slack: Mapping[str, Fraction]
+    counts: Mapping[str, int]
+    slacks: Mapping[str, int]
+    scale: int
+
+    @cached_property
+    def amounts(self) -> Mapping[str, Fraction]:
+        """Atoms per formula unit of each element."""
+        return {symbol: Fraction(n, self.scale) for symbol, n in self.counts.items()}
+
+    @cached_property
+    def slack(self) -> Mapping[str, Fraction]:
+        """The slacks in atoms."""
+        return {symbol: Fraction(n, self.scale) for symbol, n in self.slacks.items()}
 
     @cached_property
     def n_atoms(self) -> float:
         """Atoms per formula unit."""
-        return float(sum(self.amounts.values()))
+        return sum(self.counts.values()) / self.scale
 
     @cached_property
     def floats(self) -> Mapping[str, float]:
         """The amounts as plain numbers."""
-        return {symbol: float(amount) for symbol, amount in self.amounts.items()}
+        scale = self.scale
+        return {symbol: n / scale for symbol, n in self.counts.items()}
 
     def get(self, symbol: str) -> float:
         """Return the atoms of one element per formula unit, 0 where it is absent."""
         return self.floats.get(symbol, 0.0)
 
 
-def _read_amount(text: str | None, formula: str) -> tuple[Fraction, Fraction]:
+class _Decimal(NamedTuple):
+    """A decimal number ``n / 10**digits`` with a slack of ``slack / (2 * 10**digits)``."""
+
+    n: int
+    slack: int
+    digits: int
+
+
+_ONE = _Decimal(1, 0, 0)
+
+
+def _read_amount(text: str | None, formula: str) -> _Decimal:
     if not text:
-        return _ONE, _ZERO
+        return _ONE
     if len(text) > 20:
         raise FormulaError(f"The formula {shown(formula)} has an amount of {len(text)} digits; at most 20 are read.")
-    amount, slack = _amount_and_slack(text)
-    if not _is_within(amount):
+    amount = _plain_decimal(text)
+    if not _is_within(amount.n, 10**amount.digits):
         raise FormulaError(
             f"The formula {shown(formula)} has the amount {shown(text)}; "
             f"amounts must be 0.000000001 to {MAX_AMOUNT}. Leave an absent element out."
         )
-    return amount, slack
+    return amount
 
 
-@lru_cache(maxsize=20_000)
-def _amount_and_slack(text: str) -> tuple[Fraction, Fraction]:
+def _plain_decimal(text: str) -> _Decimal:
     """Read a plain decimal exactly, with half a unit in its last digit where it has two decimals or more."""
     whole, _, decimals = text.partition(".")
     decimals = decimals.rstrip("0")
-    unit = 10 ** len(decimals)
-    amount = Fraction(int(whole + decimals), unit) if decimals else Fraction(int(whole or "0"))
-    return amount, Fraction(1, 2 * unit) if len(decimals) >= 2 else _ZERO
+    return _Decimal(int(whole + decimals or "0"), int(len(decimals) >= 2), len(decimals))
 
 
-def _is_within(amount: Fraction) -> bool:
+def _is_within(n: int, scale: int) -> bool:
     """Return whether an amount is one that formulas may have; floats judge what is well inside."""
-    return _LOW < float(amount) < _HIGH or MIN_AMOUNT <= amount <= MAX_AMOUNT
+    return _LOW < n / scale < _HIGH or MIN_AMOUNT <= Fraction(n, scale) <= MAX_AMOUNT
 
 
 def _check_text(text: object) -> str:
@@ -143,7 +163,21 @@ def parse_formula(text: object) -> Composition:
     True
     """
     formula = _check_text(text)
-    levels: list[list[tuple[str, Fraction, Fraction]]] = [[]]
+    return _merged(formula, _flat_parts(formula) or _nested_parts(formula))
+
+
+def _flat_parts(formula: str) -> list[tuple[str, _Decimal]] | None:
+    """Read a formula without brackets; None where it is anything else, or not in order."""
+    found = _FLAT.findall(formula)
+    if sum(map(len, itertools.chain.from_iterable(found))) != len(formula):
+        return None
+    if not all(symbol in ATOMIC_NUMBER for symbol, _ in found):
+        return None
+    return [(symbol, _read_amount(number, formula)) for symbol, number in found]
+
+
+def _nested_parts(formula: str) -> list[tuple[str, _Decimal]]:
+    levels: list[list[tuple[str, _Decimal]]] = [[]]
     brackets: list[str] = []
     position = 0
     while position < len(formula):
@@ -160,7 +194,7 @@ def parse_formula(text: object) -> Composition:
                     f"The formula {shown(formula)} names {shown(symbol)} at character {position + 1}, "
                     "which is not an element symbol."
                 )
-            levels[-1].append((symbol, *_read_amount(amount_text, formula)))
+            levels[-1].append((symbol, _read_amount(amount_text, formula)))
         elif opened:
             if len(brackets) == MAX_DEPTH:
                 raise FormulaError(f"The formula {shown(formula)} nests brackets deeper than {MAX_DEPTH}.")
@@ -169,39 +203,60 @@ def parse_formula(text: object) -> Composition:
         else:
             if not brackets or brackets.pop() != closed:
                 raise FormulaError(f"The formula {shown(formula)} has a stray {shown(closed)}.")
-            times, times_slack = _read_amount(times_text, formula)
+            times = _read_amount(times_text, formula)
             inner = levels.pop()
             if not inner:
                 raise FormulaError(f"The formula {shown(formula)} has an empty pair of brackets.")
-            levels[-1] += [(s, n * times, slack * times + n * times_slack) for s, n, slack in inner]
+            levels[-1] += [(s, _times(amount, times)) for s, amount in inner]
         position = match.end()
     if brackets:
         raise FormulaError(f"The formula {shown(formula)} has a bracket that is never closed.")
-    return _merged(formula, levels[0])
+    return levels[0]
 
 
-def _merged(formula: str, parts: Iterable[tuple[str, Fraction, Fraction]]) -> Composition:
-    amounts: dict[str, Fraction] = {}
-    slacks: dict[str, Fraction] = {}
-    for symbol, amount, slack in parts:
-        amounts[symbol] = amounts[symbol] + amount if symbol in amounts else amount
-        slacks[symbol] = slacks[symbol] + slack if symbol in slacks else slack
-    if not all(map(_is_within, amounts.values())):
-        raise FormulaError(
-            f"The formula {shown(formula)} multiplies out to an amount outside 0.000000001 to {MAX_AMOUNT} atoms; "
-            "scale the formula or leave an absent element out."
-        )
+def _times(amount: _Decimal, times: _Decimal) -> _Decimal:
+    slack = amount.slack * times.n + amount.n * times.slack
+    return _Decimal(amount.n * times.n, slack, amount.digits + times.digits)
+
+
+def _merged(formula: str, parts: Sequence[tuple[str, _Decimal]]) -> Composition:
+    digits = max([amount.digits for _, amount in parts])
+    counts: dict[str, int] = {}
+    slacks: dict[str, int] = {}
+    for symbol, (n, slack, own_digits) in parts:
+        unit = 10 ** (digits - own_digits)
+        counts[symbol] = counts.get(symbol, 0) + n * unit
+        slacks[symbol] = slacks.get(symbol, 0) + slack * unit
+    scale = 10**digits
+    for n in counts.values():
+        if not _is_within(n, scale):
+            raise FormulaError(
+                f"The formula {shown(formula)} multiplies out to an amount outside 0.000000001 to {MAX_AMOUNT} atoms; "
+                "scale the formula or leave an absent element out."
+            )
     if _FOUR_DIGITS.search(formula):
-        is_percent = abs(sum(amounts.values(), Fraction(0)) - 100) <= Fraction(1, 10)
-        for symbol, amount in amounts.items():
-            if is_percent or amount.denominator != 1:
-                slacks[symbol] = max(slacks[symbol], _half_of_fourth_digit(math.floor(math.log10(amount))))
-    return Composition(formula, amounts, slacks)
+        counts, slacks, scale = _rounded_to_four(counts, slacks, scale, digits)
+    return Composition(formula, {s: 2 * n for s, n in counts.items()}, slacks, 2 * scale)
 
 
-@lru_cache(maxsize=64)
-def _half_of_fourth_digit(magnitude: int) -> Fraction:
-    return Fraction(1, 2) * Fraction(10) ** (magnitude - 3)
+def _rounded_to_four(
+    counts: dict[str, int], slacks: dict[str, int], scale: int, digits: int
+) -> tuple[dict[str, int], dict[str, int], int]:
+    """Return amounts with slacks of at least half of the fourth digit, in parts of which that is a whole number."""
+    is_percent = 10 * abs(sum(counts.values()) - 100 * scale) <= scale
+    finest = digits
+    half = {}
+    for symbol, n in counts.items():
+        if is_percent or n % scale:
+            half[symbol] = 3 - math.floor(math.log10(n / scale))
+            finest = max(finest, half[symbol])
+    if finest > digits:
+        finer = 10 ** (finest - digits)
+        counts, slacks = ({s: n * finer for s, n in of.items()} for of in (counts, slacks))
+        scale *= finer
+    for symbol, digit in half.items():
+        slacks[symbol] = max(slacks[symbol], scale // 10**digit)
+    return counts, slacks, scale
 
 
 class AmountArrays(NamedTuple):
@@ -371,22 +426,7 @@ class ChargeBalance:
     repair: str | None = None
 
 
-class _Scaled(NamedTuple):
-    """Amounts and slacks as whole numbers, in units of one part in `scale` of an atom."""
-
-    scale: int
-    counts: list[int]
-    slacks: list[int]
-
-
-def _scaled(composition: Composition) -> _Scaled:
-    amounts, slacks = composition.amounts.values(), composition.slack.values()
-    scale = math.lcm(*{v.denominator for v in amounts}, *{v.denominator for v in slacks})
-    whole = [[v.numerator * (scale // v.denominator) for v in values] for values in (amounts, slacks)]
-    return _Scaled(scale, *whole)
-
-
-def _is_allowed(symbol: str, state: int, amounts: Mapping[str, Fraction]) -> bool:
+def _is_allowed(symbol: str, state: int, amounts: Mapping[str, int]) -> bool:
     """Tell whether the other elements of the formula leave room for a state."""
     if state < 0:
         return amounts.keys().isdisjoint(_STRONGER_ANIONS.get(symbol, ()))
@@ -401,7 +441,7 @@ def _is_allowed(symbol: str, state: int, amounts: Mapping[str, Fraction]) -> boo
     return not (symbol in {"V", "Cr"} and state == 2 and "O" in amounts)
 
 
-def _options(amounts: Mapping[str, Fraction]) -> list[tuple[int, ...]]:
+def _options(amounts: Mapping[str, int]) -> list[tuple[int, ...]]:
     options = []
     for symbol in amounts:
         states = OXIDATION_STATES[symbol]
@@ -411,7 +451,7 @@ def _options(amounts: Mapping[str, Fraction]) -> list[tuple[int, ...]]:
     return options
 
 
-def _why_not_judged(amounts: Mapping[str, Fraction]) -> str | None:
+def _why_not_judged(amounts: Mapping[str, int]) -> str | None:
     unknown = amounts.keys() - OXIDATION_STATES.keys()
     if unknown:
         return f"no oxidation state is kept for {', '.join(sorted(unknown))}"
@@ -447,28 +487,48 @@ def charge_balance(composition: Composition) -> ChargeBalance:
     >>> verdict.charge, verdict.repair
     (0.4, 'Na3.4Zr2Si2.4P0.6O12')
     """
-    amounts = composition.amounts
-    reason = _why_not_judged(amounts)
+    counts = composition.counts
+    usual = _usual_states(tuple(counts))
+    if usual and _total(counts.values(), usual) == 0:
+        return ChargeBalance(
+            is_balanced=True, charge=0.0, oxidation_states=dict(zip(counts, usual, strict=True)), note=""
+        )
+    reason = _why_not_judged(counts)
     if reason:
         return _not_judged(reason)
-    options = _options(amounts)
+    options = _options(counts)
     if math.prod(map(len, options)) > MAX_ASSIGNMENTS:
         return _not_judged("too many elements of variable valence")
     if all(min(states) > 0 for states in options):
         return _not_judged("none of the elements forms an anion")
-    scaled = _scaled(composition)
-    found = _single_valence(amounts, options, scaled) or _mixed_valence(amounts, options, scaled)
-    return found or _unbalanced(amounts, options, scaled)
+    found = _single_valence(composition, options) or _mixed_valence(composition, options)
+    return found or _unbalanced(composition, options)
 
 
-def _total(counts: Sequence[int], assignment: Sequence[int]) -> int:
+@lru_cache(maxsize=4096)
+def _usual_states(symbols: tuple[str, ...]) -> tuple[int, ...] | None:
+    """Return the commonest state of each element; None where the amounts may forbid it or nothing can be judged."""
+    equal = dict.fromkeys(symbols, 1)
+    if _why_not_judged(equal) or "C" in equal:
+        return None
+    if math.prod(len(OXIDATION_STATES[symbol]) for symbol in symbols) > MAX_ASSIGNMENTS:
+        return None
+    # Amounts decide on none of the commonest states but that of carbon.
+    usual = tuple(OXIDATION_STATES[symbol][0] for symbol in symbols)
+    is_allowed = all(
+        len(OXIDATION_STATES[symbol]) == 1 or _is_allowed(symbol, state, equal)
+        for symbol, state in zip(symbols, usual, strict=True)
+    )
+    return usual if is_allowed and min(usual) < 0 else None
+
+
+def _total(counts: Iterable[int], assignment: Sequence[int]) -> int:
     return sum(map(operator.mul, counts, assignment))
 
 
-def _single_valence(
-    amounts: Mapping[str, Fraction], options: Sequence[tuple[int, ...]], scaled: _Scaled
-) -> ChargeBalance | None:
-    scale, counts, slacks = scaled
+def _single_valence(composition: Composition, options: Sequence[tuple[int, ...]]) -> ChargeBalance | None:
+    scale, amounts, counts = composition.scale, composition.counts, composition.counts.values()
+    slacks = composition.slacks.values()
     usual = tuple(states[0] for states in options)
     if _total(counts, usual) == 0:
         return ChargeBalance(
@@ -511,11 +571,10 @@ def _usual_assignments(options: Sequence[tuple[int, ...]]) -> list[tuple[int, ..
     return [assignment for assignment in itertools.product(*choices) if min(assignment) < 0]
 
 
-def _mixed_valence(
-    amounts: Mapping[str, Fraction], options: Sequence[tuple[int, ...]], scaled: _Scaled
-) -> ChargeBalance | None:
+def _mixed_valence(composition: Composition, options: Sequence[tuple[int, ...]]) -> ChargeBalance | None:
+    amounts = composition.amounts
     for assignment in _usual_assignments(options):
-        total = Fraction(_total(scaled.counts, assignment), scaled.scale)
+        total = Fraction(_total(composition.counts.values(), assignment), composition.scale)
         for symbol, state in zip(amounts, assignment, strict=True):
             if symbol not in _MIXED_VALENCE:
                 continue
@@ -547,9 +606,10 @@ def _repair(amounts: Mapping[str, Fraction], assignment: Sequence[int], total: F
     return format_formula({**{s: amounts[s] for s in anions_last}, ion: amounts[ion] - total}, decimals=6)
 
 
-def _unbalanced(amounts: Mapping[str, Fraction], options: Sequence[tuple[int, ...]], scaled: _Scaled) -> ChargeBalance:
-    assignment = min(_usual_assignments(options), key=lambda a: abs(_total(scaled.counts, a)))
-    total = Fraction(_total(scaled.counts, assignment), scaled.scale)
+def _unbalanced(composition: Composition, options: Sequence[tuple[int, ...]]) -> ChargeBalance:
+    amounts, counts = composition.amounts, composition.counts.values()
+    assignment = min(_usual_assignments(options), key=lambda a: abs(_total(counts, a)))
+    total = Fraction(_total(counts, assignment), composition.scale)
     n_others = len(amounts.keys() - _ALKALIS)
     if total < 0 and n_others == 1 and not amounts.keys().isdisjoint(("O", "S", "Se", "Te", "N", "I")):
         return _not_judged("the anions of peroxides, polysulfides, azides and polyiodides are bonded to each other")
@@ -593,7 +653,7 @@ FAMILIES = (
 )  # fmt: skip
 
 _HALOGENS = ("F", "Cl", "Br", "I")
-_OCTAHEDRAL = (
+OCTAHEDRAL = (
     "Zr", "Hf", "Ti", "Sn", "Ge", "Sc", "Y", "In", "Al", "Ga", "Fe", "Cr", "V", "Nb", "Ta", "Mo", "W", "Mg", "Zn",
     "Ca", "Sr", "Co", "Ni", "Cu", "Mn", "La", "Ce", "Pr", "Nd", "Sm", "Eu", "Gd", "Tb", "Dy", "Ho", "Er", "Tm", "Yb",
     "Lu", "Te", "Sb",
@@ -653,7 +713,7 @@ def _sulfide_family(composition: Composition) -> str:
 def _oxide_family(composition: Composition, phase: str | None, halogen: float) -> str:
     n = composition.get
     tetrahedral = n("Si") + n("P") + n("As") + n("S")
-    octahedral = sum(map(n, _OCTAHEDRAL))
+    octahedral = sum(map(n, OCTAHEDRAL))
     mobile = sum(map(n, MOBILE_IONS))
     if n("O") <= mobile / 2 and (halogen or n("H") or n("S") or n("Se")):
         return "antiperovskite"

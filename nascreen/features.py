@@ -136,7 +136,7 @@ def chemistry_of(formula: str) -> Chemistry:
     """
     composition = parse_formula(formula)
     balance = charge_balance(composition)
-    states = balance.oxidation_states or {s: float(OXIDATION_STATES.get(s, (0,))[0]) for s in composition.amounts}
+    states = balance.oxidation_states or {s: float(OXIDATION_STATES.get(s, (0,))[0]) for s in composition.counts}
     return Chemistry(composition, balance, states)
 
 
@@ -155,13 +155,13 @@ def _metal_site(chemistry: Chemistry, table: ElementTable) -> dict[str, float]:
     names = ("metal_radius", "metal_radius_spread", "metal_charge", "metal_electronegativity", "dopant_fraction",
              "dopant_radius_mismatch", "dopant_charge_mismatch")  # fmt: skip
     sites = []
-    for symbol, amount in chemistry.composition.amounts.items():
+    for symbol, amount in chemistry.composition.floats.items():
         state = chemistry.states[symbol]
         if state <= 0 or symbol in MOBILE_IONS or symbol in NOT_IN_FRAMEWORK_SITE:
             continue
         radius = table.shannon_radius(symbol, int(state)) or table.shannon_radius(symbol, int(state), 4)
         if radius is not None:
-            sites.append((symbol, float(amount), radius, state))
+            sites.append((symbol, amount, radius, state))
     if not sites:
         return dict.fromkeys(names, math.nan)
     host = max(sites, key=lambda site: site[1])
@@ -183,8 +183,8 @@ def _metal_site(chemistry: Chemistry, table: ElementTable) -> dict[str, float]:
 def _field_descriptors(chemistry: Chemistry, table: ElementTable) -> dict[str, float]:
     composition, states = chemistry.composition, chemistry.states
     get = composition.get
-    anions = [(s, get(s)) for s in composition.amounts if states[s] < 0]
-    cations = [(s, get(s)) for s in composition.amounts if states[s] > 0 and s not in MOBILE_IONS]
+    anions = [(s, n) for s, n in composition.floats.items() if states[s] < 0]
+    cations = [(s, n) for s, n in composition.floats.items() if states[s] > 0 and s not in MOBILE_IONS]
     n_anions, n_cations = sum(n for _, n in anions), sum(n for _, n in cations)
     mobile = sum(map(get, MOBILE_IONS))
     tetrahedra = sum(map(get, TETRAHEDRAL))
@@ -218,7 +218,7 @@ def _field_descriptors(chemistry: Chemistry, table: ElementTable) -> dict[str, f
         "bond_weighted_cation_radius": _mean(bonds),
         "net_charge": math.nan if charge is None else charge,
         "anion_volume_per_mobile_ion": _ratio(sum(ANION_RADIUS.get(s, 2.0) ** 3 * n for s, n in anions), mobile),
-        "n_elements": float(len(composition.amounts)),
+        "n_elements": float(len(composition.counts)),
     }
 
 
@@ -240,19 +240,19 @@ def _log_hours(value: float | None) -> float:
     return math.nan if value is None else math.log10(value + 0.05)
 
 
-def _processing_row(sample: Sample) -> list[float]:
-    second, made, structure = sample.second_phase.lower(), sample.synthesis.lower(), sample.structure.lower()
-    density = sample.rel_density_pct
-    if density is None and sample.porosity_pct is not None:
-        density = 100 - sample.porosity_pct
-    heated = [t for t in (sample.sinter_temp_c, sample.heat_temp_c) if t is not None]
+@lru_cache(maxsize=MOST_KEPT)
+def processing_flags(
+    second_phase: str, role: str, synthesis: str, structure: str, conductivity_kind: str, phase: str
+) -> tuple[float, ...]:
+    """Return the last entries of `PROCESSING_NAMES`, which are yes (1) or no (0)."""
+    second, made, structure = second_phase.lower(), synthesis.lower(), structure.lower()
     flags = (
         bool(second),
         any(name in second for name in POLYMERS),
         "epoxy" in second,
         "liquid" in second,
-        sample.second_phase_role == "matrix",
-        sample.second_phase_role == "sintering_aid",
+        role == "matrix",
+        role == "sintering_aid",
         "cold" in made,
         made in {"sps", "hot_press", "flash_sinter"},
         "mill" in made or "mechano" in made,
@@ -264,15 +264,30 @@ def _processing_row(sample: Sample) -> list[float]:
         "r-3" in structure or "rhomb" in structure,
         "amorph" in structure,
         "single" in structure,
-        sample.conductivity_kind == "bulk",
-        *(sample.phase == phase for phase in PHASES),
+        conductivity_kind == "bulk",
+        *(phase == name for name in PHASES),
     )
-    numbers = (
+    return tuple(map(float, flags))
+
+
+def _processing_numbers(sample: Sample) -> tuple[float, ...]:
+    """Return the first entries of `PROCESSING_NAMES`, NaN where a value is not known."""
+    density = sample.rel_density_pct
+    if density is None and sample.porosity_pct is not None:
+        density = 100 - sample.porosity_pct
+    heated = [t for t in (sample.sinter_temp_c, sample.heat_temp_c) if t is not None]
+    return (
         _nan(sample.sinter_temp_c), _log_hours(sample.sinter_time_h), _nan(sample.heat_temp_c),
         _log_hours(sample.heat_time_h), _nan(sample.press_mpa), _nan(sample.rel_density_pct),
         _nan(sample.porosity_pct), _nan(density), max(heated, default=math.nan), _nan(sample.second_phase_wt_pct),
     )  # fmt: skip
-    return [*numbers, *map(float, flags)]
+
+
+def _processing_row(s: Sample) -> tuple[float, ...]:
+    flags = processing_flags(
+        s.second_phase, s.second_phase_role, s.synthesis, s.structure, s.conductivity_kind, s.phase
+    )
+    return (*_processing_numbers(s), *flags)
 
 
 def feature_matrix(samples: Sequence[Sample]) -> Array:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from nascreen.chemistry import SYMBOLS, family_of
 from nascreen.datasets import model_folder, verify_file
 from nascreen.errors import FormulaError, InputError, IntegrityError
-from nascreen.features import BLOCKS, FEATURE_NAMES, chemistry_of, feature_matrix
+from nascreen.features import BLOCKS, FEATURE_NAMES, Chemistry, chemistry_of, feature_matrix
+from nascreen.many_features import many_features
 from nascreen.physics import BOLTZMANN_EV_K
 from nascreen.records import Sample, check_sample
 
@@ -31,6 +32,9 @@ DECADES_PER_EV = 1 / (BOLTZMANN_EV_K * np.log(10))
 
 BLOCK_ROWS = 64
 """Rows that the process takes at once: what lies between stays in the cache."""
+
+LEAST_MANY = 16
+"""From so many samples on, features are computed as arrays."""
 
 WIDEST_TRUSTED_DECADES = 2.0
 """Half width of the interval of log10 σ beyond which a prediction says too little to be trusted."""
@@ -293,38 +297,44 @@ class Models:
         Raises:
             InputError: If a formula cannot be used or a quantity is out of bounds.
         """
-        if not samples:
-            return []
         for sample in samples:
             require_usable(sample)
-        features = feature_matrix(samples)
+        return self.predict_usable(samples)
+
+    def predict_usable(self, samples: Sequence[Sample]) -> list[Prediction]:
+        """Predict as `predict` does, samples that `require_usable` has let pass."""
+        if not samples:
+            return []
+        chemistries = [chemistry_of(sample.formula) for sample in samples]
+        is_many = len(samples) >= LEAST_MANY
+        features = many_features(samples, chemistries) if is_many else feature_matrix(samples)
         lines = self.conductivity.lines(features)
         temp_c = np.array([ROOM_TEMPERATURE_C if s.meas_temp_c is None else s.meas_temp_c for s in samples])
-        log_sigma, log_half = self.conductivity.log_sigma(lines, temp_c)
-        ea, ea_half = self.conductivity.ea(lines)
-        log_strength, strength_half = self.strength.log_strength(samples, lines.family)
-        distances = self.conductivity.distance(features)
+        sigma = self.conductivity.log_sigma(lines, temp_c)
+        energy, energy_half = self.conductivity.ea(lines)
+        numbers = np.column_stack(
+            [
+                *_around(*sigma), energy, np.maximum(energy - energy_half, 0), energy + energy_half,
+                *_around(*self.strength.log_strength(samples, lines.family)), 10**lines.log_sigma_25,
+            ]
+        ).tolist()  # fmt: skip
+        given = zip(
+            samples, chemistries, lines.family, self.conductivity.distance(features).tolist(), temp_c.tolist(),
+            sigma[1].tolist(), numbers, strict=True,
+        )  # fmt: skip
         out = []
-        for i, sample in enumerate(samples):
-            width = float(log_half[i])
-            trusted, note = self._domain(sample, lines.family[i], float(distances[i]), float(temp_c[i]), width)
-            out.append(
-                Prediction(
-                    sample,
-                    *_around(log_sigma[i], log_half[i]),
-                    float(ea[i]), max(float(ea[i] - ea_half[i]), 0.0), float(ea[i] + ea_half[i]),
-                    *_around(log_strength[i], strength_half[i]),
-                    float(10 ** lines.log_sigma_25[i]), trusted, note, lines.family[i], float(distances[i]),
-                )
-            )  # fmt: skip
+        for sample, chemistry, family, distance, temp, width, values in given:
+            trusted, note = self._domain(sample, chemistry, family, distance, temp, width)
+            out.append(Prediction(sample, *values, trusted, note, family, distance))  # type: ignore[call-arg]
         return out
 
-    def _domain(self, sample: Sample, family: str, distance: float, temp_c: float, width: float) -> tuple[bool, str]:
+    def _domain(
+        self, sample: Sample, chemistry: Chemistry, family: str, distance: float, temp_c: float, width: float
+    ) -> tuple[bool, str]:
         doubts = domain_doubts(sample, family, distance, temp_c, self.conductivity.card["domain"])
         if width > WIDEST_TRUSTED_DECADES:
             doubts.append(f"the interval spans a factor of {10 ** (2 * width):.0e}: too little is known nearby")
-        balance = chemistry_of(sample.formula).balance
-        notes = []
+        balance, notes = chemistry.balance, []
         if balance.is_balanced is False:
             doubts.insert(0, f"not charge balanced: {balance.note}")
         elif balance.note:
@@ -336,8 +346,8 @@ class Models:
         return not doubts, "; ".join([*doubts, *notes])
 
 
-def _around(log_value: float, log_half: float) -> tuple[float, float, float]:
-    return float(10**log_value), float(10 ** (log_value - log_half)), float(10 ** (log_value + log_half))
+def _around(log_value: Array, log_half: Array) -> tuple[Array, Array, Array]:
+    return 10**log_value, 10 ** (log_value - log_half), 10 ** (log_value + log_half)
 
 
 def require_usable(sample: Sample) -> None:
@@ -360,7 +370,7 @@ def domain_doubts(sample: Sample, family: str, distance: float, temp_c: float, d
     """Return the reasons, in words, why a prediction has not earned trust; none where it has."""
     composition = chemistry_of(sample.formula).composition
     doubts = []
-    unknown = sorted(set(composition.amounts) - set(domain["elements"]), key=SYMBOLS.index)
+    unknown = sorted(set(composition.counts) - set(domain["elements"]), key=SYMBOLS.index)
     if unknown:
         doubts.append(f"never seen in the data: {', '.join(unknown)}")
     n_papers = domain["papers_by_family"].get(family, 0)

@@ -7,6 +7,7 @@ furnaces set, and what is not stated stays empty.
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -240,8 +241,10 @@ class Sample:
 
 
 FIELD_NAMES: tuple[str, ...] = tuple(field.name for field in fields(Sample))
-_DEFAULTS: tuple[tuple[Column, object], ...] = tuple((COLUMN_BY_NAME[f.name], f.default) for f in fields(Sample))
+_COLUMNS: tuple[Column, ...] = tuple(COLUMN_BY_NAME[f.name] for f in fields(Sample))
+_UNSTATED: tuple[object, ...] = tuple(f.default for f in fields(Sample))
 """What is not stated, by column; it needs no check."""
+_VALUES = operator.attrgetter(*(column.name for column in _COLUMNS))
 
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _MAX_DIGITS = 40
@@ -385,10 +388,11 @@ def check_sample(sample: Sample) -> None:
         RangeError: If a value is of the wrong kind or out of bounds, or density and porosity contradict
             each other.
     """
-    for column, default in _DEFAULTS:
-        value = getattr(sample, column.name)
-        if value is not default:
-            _check_value(column, value)
+    values = _VALUES(sample)
+    if any(map(operator.is_not, values, _UNSTATED)):
+        for column, value, unstated in zip(_COLUMNS, values, _UNSTATED, strict=True):
+            if value is not unstated:
+                _check_value(column, value)
     _check_filling(sample.rel_density_pct, sample.porosity_pct)
 
 

@@ -110,7 +110,7 @@ def _predict_chunk(rows: Sequence[Mapping[str, str]], models: Models, *, strict:
             samples[i] = conditions_from_cells(cells, strict=strict)
         except InputError as error:
             errors[i] = str(error)
-    predictions = dict(zip(samples, models.predict(list(samples.values())), strict=True))
+    predictions = dict(zip(samples, models.predict_usable(list(samples.values())), strict=True))
     empty = dict.fromkeys(RESULT_COLUMNS, "")
     return [
         result_cells(predictions[i]) if i in predictions else {**empty, "error": errors[i]} for i in range(len(rows))
@@ -223,14 +223,17 @@ def _slips(file: str, header: Sequence[str]) -> Iterable[str]:
             yield f"The column {shown(name)} of {shown(file)} is kept but not read; did you mean {near!r}?"
 
 
+_RUN_AS_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
 def guarded_text(text: str) -> str:
     """Return a text so that no spreadsheet runs it as a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
+    return f"'{text}" if text.startswith(_RUN_AS_FORMULA) else text
 
 
 def guarded(cell: str) -> str:
     """Return a cell that may be a number so that no spreadsheet runs it as a formula."""
-    return cell if _is_number(cell) else guarded_text(cell)
+    return guarded_text(cell) if cell.startswith(_RUN_AS_FORMULA) and not _is_number(cell) else cell
 
 
 def _is_number(cell: str) -> bool:
