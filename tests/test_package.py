@@ -21,8 +21,8 @@ PACKAGE = Path(nascreen.__file__).parent
 ORDER = (
     "errors", "chemistry", "elements", "physics", "records", "history", "database", "store", "backups",
     "spreadsheets", "units", "datasets", "lab", "schema", "loaders", "verdicts", "quality", "replicates", "founding",
-    "overview", "bibliography", "gaussian", "intervals", "features", "encoding", "surrogate", "trees", "proposals",
-    "acquisition", "beliefs", "optimizer", "recipes", "models", "graphs", "packed_trees", "bulk", "tables",
+    "overview", "bibliography", "gaussian", "intervals", "features", "many_features", "encoding", "surrogate", "trees",
+    "proposals", "acquisition", "beliefs", "optimizer", "recipes", "models", "graphs", "packed_trees", "bulk", "tables",
     "training", "shifts", "cards", "export", "tracking", "tuning", "descriptors", "learners", "columns", "tabular",
     "spaces", "lattices", "listed", "array_features", "stability", "screening", "explain", "stream", "filters",
     "queries", "catalogue", "plots", "campaign", "pools", "optuna_engine", "goals", "optuna_export", "outcomes",
