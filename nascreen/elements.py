@@ -192,6 +192,8 @@ def magpie(table: ElementTable, arrays: AmountArrays) -> NDArray[np.float64]:
         InputError: If a row has no element, an amount that is negative or not finite, or an unknown element.
     """
     numbers, amounts = _checked(arrays)
+    if len(amounts) == 1:
+        return _magpie_of_one(table.magpie, numbers[0], amounts[0])
     features = np.empty((len(amounts), len(MAGPIE_NAMES)))
     for start in range(0, len(amounts), CHUNK_ROWS):
         rows = slice(start, start + CHUNK_ROWS)
@@ -240,6 +242,23 @@ def _fill_magpie(
     statistics = (low, high, high - low, mean, deviation, _mode(properties, numbers, amounts))
     for j, statistic in enumerate(statistics):
         by_statistic[:, :, j] = statistic
+
+
+def _magpie_of_one(
+    properties: NDArray[np.float64], numbers: NDArray[np.int16], amounts: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the features of one composition, shape (1, 132), by the same sums as those of many."""
+    values, weights = properties[numbers], amounts[:, None]
+    total = np.add.reduce(weights)
+    low, high = np.minimum.reduce(values), np.maximum.reduce(values)
+    mean = np.add.reduce(values * weights)
+    mean /= total
+    deviation = np.add.reduce(np.abs(values - mean) * weights)
+    deviation /= total
+    largest = amounts.max()
+    is_near = (largest - amounts <= 1e-8 + 1e-5 * largest) & (amounts > 0)
+    mode = np.minimum.reduce(values[is_near])
+    return np.stack([low, high, high - low, mean, deviation, mode], axis=1).reshape(1, -1)
 
 
 def _extremes_and_sum(

@@ -146,6 +146,8 @@ class ConductivityModel:
         self._trees = _session(folder / "trees.onnx")
         with np.load(folder / "domain.npz", allow_pickle=False) as arrays:
             self.known_fractions: Array = arrays["fractions"].astype(np.float64)
+        self._known_squares: Array = (self.known_fractions**2).sum(axis=1)
+        self._prior_variance: Array = np.array(self.card["prior_variance"])
 
     def lines(self, features: Array) -> Lines:
         """Predict the Arrhenius line of each row of a feature matrix of shape (n, f)."""
@@ -164,7 +166,7 @@ class ConductivityModel:
         """
         at_25 = latent[:, 0] - latent[:, 1] * DECADES_PER_EV / REFERENCE_K
         line = promoted_line(np.column_stack([at_25, latent[:, 1]]), by_trees[:, 0], by_trees[:, 1])
-        variance = np.array(self.card["prior_variance"]) - reduction
+        variance = self._prior_variance - reduction
         family = np.argmax(features[:, BLOCKS["family"]], axis=1)
         names = self.card["families"]
         return Lines(line[:, 0], line[:, 1], variance, tuple(names[i] for i in family))
@@ -204,11 +206,7 @@ class ConductivityModel:
     def distance(self, features: Array) -> Array:
         """Return the distance of each composition to the nearest one learned from, 0 (known) to 1.41, shape (n,)."""
         roots = np.sqrt(features[:, BLOCKS["fraction"]])
-        squares = (
-            (roots**2).sum(axis=1)[:, None]
-            + (self.known_fractions**2).sum(axis=1)
-            - 2 * (roots @ self.known_fractions.T)
-        )
+        squares = (roots**2).sum(axis=1)[:, None] + self._known_squares - 2 * (roots @ self.known_fractions.T)
         return np.asarray(np.sqrt(np.maximum(squares.min(axis=1), 0)))
 
 
