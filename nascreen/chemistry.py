@@ -34,6 +34,7 @@ ATOMIC_NUMBER: dict[str, int] = {symbol: z for z, symbol in enumerate(SYMBOLS, s
 
 MAX_LENGTH = 200
 MAX_DEPTH = 4
+MAX_DIGITS = 20
 MAX_AMOUNT = 1000
 MIN_AMOUNT = Fraction(1, 10**9)
 MAX_ASSIGNMENTS = 20_000
@@ -105,22 +106,32 @@ _ONE = _Decimal(1, 0, 0)
 def _read_amount(text: str | None, formula: str) -> _Decimal:
     if not text:
         return _ONE
-    if len(text) > 20:
-        raise FormulaError(f"The formula {shown(formula)} has an amount of {len(text)} digits; at most 20 are read.")
     amount = _plain_decimal(text)
-    if not _is_within(amount.n, 10**amount.digits):
+    if amount is not None:
+        return amount
+    if len(text) > MAX_DIGITS:
         raise FormulaError(
-            f"The formula {shown(formula)} has the amount {shown(text)}; "
-            f"amounts must be 0.000000001 to {MAX_AMOUNT}. Leave an absent element out."
+            f"The formula {shown(formula)} has an amount of {len(text)} digits; at most {MAX_DIGITS} are read."
         )
-    return amount
+    raise FormulaError(
+        f"The formula {shown(formula)} has the amount {shown(text)}; "
+        f"amounts must be 0.000000001 to {MAX_AMOUNT}. Leave an absent element out."
+    )
 
 
-def _plain_decimal(text: str) -> _Decimal:
-    """Read a plain decimal exactly, with half a unit in its last digit where it has two decimals or more."""
+@lru_cache(maxsize=20_000)
+def _plain_decimal(text: str) -> _Decimal | None:
+    """Read a plain decimal exactly, with half a unit in its last digit where it has two decimals or more.
+
+    None for one that no formula may have.
+    """
+    if len(text) > MAX_DIGITS:
+        return None
     whole, _, decimals = text.partition(".")
     decimals = decimals.rstrip("0")
-    return _Decimal(int(whole + decimals or "0"), int(len(decimals) >= 2), len(decimals))
+    digits = len(decimals)
+    n = int(whole + decimals or "0")
+    return _Decimal(n, int(digits >= 2), digits) if _is_within(n, 10**digits) else None
 
 
 def _is_within(n: int, scale: int) -> bool:
@@ -169,11 +180,12 @@ def parse_formula(text: object) -> Composition:
 def _flat_parts(formula: str) -> list[tuple[str, _Decimal]] | None:
     """Read a formula without brackets; None where it is anything else, or not in order."""
     found = _FLAT.findall(formula)
-    if sum(map(len, itertools.chain.from_iterable(found))) != len(formula):
-        return None
-    if not all(symbol in ATOMIC_NUMBER for symbol, _ in found):
-        return None
-    return [(symbol, _read_amount(number, formula)) for symbol, number in found]
+    length = 0
+    for symbol, number in found:
+        if symbol not in ATOMIC_NUMBER:
+            return None
+        length += len(symbol) + len(number)
+    return [(symbol, _read_amount(number, formula)) for symbol, number in found] if length == len(formula) else None
 
 
 def _nested_parts(formula: str) -> list[tuple[str, _Decimal]]:

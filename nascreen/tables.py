@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nascreen.errors import InputError, TableError, shown
 from nascreen.features import chemistry_of
-from nascreen.models import Models, Prediction, require_usable
+from nascreen.models import Models, Prediction, require_sodium
 from nascreen.records import ALIASES, COLUMN_BY_NAME, Sample, sample_from_cells
 from nascreen.spreadsheets import Limits, Sheet, read_sheet, sheet_of_bytes, with_decimal_points
 from nascreen.units import near_name
@@ -49,7 +49,8 @@ def conditions_from_cells(cells: Mapping[str, str], *, strict: bool = False) -> 
     sample = sample_from_cells(
         {name: text for name, text in cells.items() if text and ALIASES.get(name, name) in CONDITION_COLUMNS}
     )
-    require_usable(sample)
+    # A sample read from cells is within all bounds.
+    require_sodium(sample)
     if strict:
         require_balanced(sample)
     return sample
