@@ -150,7 +150,8 @@ def _record_figure(samples: Sequence[Sample]) -> Figure:
     best = go.Scatter(
         x=x, y=y, name="best so far", mode="lines+markers+text", legendgroup="record", cliponaxis=False,
         line={"color": ACCENT, "width": 0}, marker={"size": 10, "color": ACCENT, "symbol": "diamond"},
-        text=[formula_html(step.name) for step in steps], textposition=["top right", *["top left"] * (len(steps) - 1)],
+        text=[formula_html(step.name) for step in steps],
+        textposition=["bottom right", *["top left"] * (len(steps) - 1)],
         hovertext=said, hovertemplate="%{hovertext}<extra></extra>",
     )  # fmt: skip
     n_without = len(near_room([s for s in samples if s.phase == "crystalline"])) - len(placed)

@@ -296,7 +296,8 @@ def _checked_rows(sheet: Sheet, rows: Iterable[Row], limits: Limits) -> Iterator
         if len(row.cells) != len(sheet.header):
             _refuse(
                 sheet.file,
-                f"has {len(row.cells)} cells in line {row.number} where the header has {len(sheet.header)}; "
+                f"has {len(row.cells)} cell{'s' * (len(row.cells) != 1)} in line {row.number} where the header has "
+                f"{len(sheet.header)}; "
                 "correct that line.",
             )
         n_rows += 1

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -339,6 +340,182 @@ def test_a_result_that_cannot_be_meant_is_not_sent(reader: Reader, service: http
     assert statuses == ["told", "failed", "pending", "pending"]
 
 
+# ---------------------------------------------------------------- own rows
+
+OWN = """Composition,Sinter temp (K),Milling [h],Route,Density (%)
+""" + "".join(
+    f"Na{3 + x / 10:g}Zr2Si{2 + x / 10:g}P{1 - x / 10:g}O12,{temp},{6 * (x + 1)},{route},{density}\n"
+    for x, temp, route, density in (
+        (0, 1373.15, "ball mill", 91.5), (1, 1373.15, "sol gel", 90), (2, 1423.15, "ball mill", 92.5),
+        (3, 1423.15, "sol gel", ""), (4, 1473.15, "ball mill", ""), (5, 1473.15, "sol gel", ""),
+        (6, 1323.15, "ball mill", ""), (7, 1323.15, HOSTILE.replace(",", ""), ""),
+    )
+)  # fmt: skip
+
+
+def new_campaign(page: Any) -> Any:
+    page.get_by_role("button", name="New campaign").or_(
+        page.get_by_role("button", name="Make the first one")
+    ).first.click()
+    dialog = page.get_by_role("dialog")
+    wait_until(page, "document.querySelectorAll('dialog option').length > 12")
+    return dialog
+
+
+def own_rows(page: Any, text: str = OWN) -> Any:
+    dialog = new_campaign(page)
+    dialog.get_by_label("my own rows").check()
+    dialog.get_by_label("Your rows").fill(text)
+    page.wait_for_selector(".rows-read table, .rows-field .wrong:not([hidden])")
+    return dialog
+
+
+@pytest.mark.parametrize("how", ["pasted", "chosen"])
+def test_a_campaign_is_made_of_own_rows_and_runs_like_any_other(
+    reader: Reader, service: httpx.Client, screenshots: Path, how: str
+) -> None:
+    page = reader.open("campaign")
+    dialog = new_campaign(page)
+    dialog.get_by_label("my own rows").check()
+    if how == "pasted":
+        dialog.get_by_label("Your rows").fill(OWN.replace(",", "\t"))
+    else:
+        file = {"name": "own.csv", "mimeType": "text/csv", "buffer": OWN.encode()}
+        dialog.get_by_label("A CSV file").set_input_files(file)
+    page.wait_for_selector(".rows-read table")
+    assert "8 rows, 5 columns" in dialog.locator(".rows-read").inner_text()
+    kinds = [one.evaluate("e => e.value") for one in dialog.locator(".rows-read select").all()]
+    assert kinds == ["formula", "numeric", "numeric", "categorical", "numeric"]
+    assert "as sinter_temp_c" in dialog.locator(".rows-read").inner_text()
+    dialog.get_by_label("Name", exact=True).fill(f"own-{how}")
+    dialog.get_by_label("Wanted", exact=True).fill("Density (%)")
+    dialog.get_by_label("How", exact=True).first.select_option("target")
+    assert dialog.get_by_label("Target").get_attribute("placeholder") == "in %"
+    dialog.get_by_label("Target").fill("95")
+    dialog.get_by_label("Column Route is read as").select_option("label")
+    dialog.get_by_label("Must hold").fill("strength")
+    dialog.get_by_label("At least").fill("40")
+    assert "3 rows of 8 have a result" in dialog.inner_text()
+    assert "results" in dialog.locator(".rows-read tr", has_text="Density").inner_text()
+    reader.shot(f"campaign-own-rows-{how}", screenshots)
+    dialog.get_by_role("button", name="Make campaign").click()
+    page.wait_for_selector(".experiment.told")
+    assert page.locator(".experiment.told", has_text="made before").count() == 3
+    page.get_by_label("Samples").fill("2")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    page.wait_for_selector(".experiment.pending")
+    made = service.get(f"/v1/campaigns/own-{how}").json()
+    assert made["settings"]["objectives"] == [{"property": "density", "mode": "target", "target": 95}]
+    assert made["settings"]["constraints"] == [{"property": "strength_mpa", "at_least": 40, "at_most": None}]
+    assert [one["kind"] for one in made["columns"]] == ["formula", "numeric", "numeric", "label"]
+    assert [one["results"] for one in made["experiments"]] == [{"density": v} for v in (91.5, 90, 92.5)] + [{}, {}]
+    page.get_by_role("button", name="Type result").first.click()
+    dialog.get_by_label("density", exact=True).fill("94.2")
+    dialog.get_by_role("button", name="Save result").click()
+    wait_until(page, "document.querySelectorAll('.experiment.told').length === 4")
+    wait_until(page, "document.querySelector('.outlook').textContent.includes('Another batch')")
+    assert "94.2 %" in page.locator(".experiment.told").first.inner_text()
+    reader.shot(f"campaign-own-{how}", screenshots)
+    _assert_harmless(page)
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "said"),
+    [
+        ("Name", "My Campaign", "is no name here"),
+        ("Name", "", "needs a name"),
+        ("Name", "shown", "exists already"),
+        ("Wanted", "", "Say what is wanted"),
+        ("Wanted", "how good (it) is", "is no column of your rows"),
+        ("Also wanted", "Density (%)", "It is wanted already"),
+        ("At least", "many", "is not a number"),
+        ("At most", "5", "Type a lower or an upper bound"),
+        ("Your rows", "", "Paste rows or choose a file"),
+        ("Your rows", "a,b\n1\n", "has 1 cell in line 2"),
+        ("Your rows", "formula,x\nNaQ3,1\n", "no formula in line 2"),
+    ],
+    ids=["name", "no-name", "taken", "unsaid", "no-column", "twice", "number", "bound", "no-rows", "ragged", "formula"],
+)
+def test_a_mistake_is_said_beside_its_field_which_has_the_focus(
+    reader: Reader, campaign: str, field: str, typed: str, said: str
+) -> None:
+    page = reader.open("campaign")
+    dialog = own_rows(page)
+    dialog.get_by_label("Name", exact=True).fill("mistaken")
+    dialog.get_by_label("Wanted", exact=True).fill("Density (%)")
+    if typed == "5":  # a bound of what is named, and no bound
+        dialog.get_by_label("Must hold").fill("strength")
+        field, typed = "At least", ""
+    control = dialog.get_by_label(field, exact=True)
+    if field == "At least" and typed:
+        dialog.get_by_label("Must hold").fill("strength")
+    control.fill(typed)
+    dialog.get_by_role("button", name="Make campaign").click()
+    wait_until(page, f"[...document.querySelectorAll('dialog .wrong')].some(e => e.textContent.includes({said!r}))")
+    assert control.get_attribute("aria-invalid") == "true"
+    described = control.get_attribute("aria-describedby").split()
+    assert any(said in page.locator(f"#{one}").inner_text() for one in described)
+    wait_until(page, "document.activeElement.getAttribute('aria-invalid') === 'true'")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"PK\x03\x04rest", "is a workbook"),
+        ("a,b\nd\u00fcnn,1\n".encode("cp1252"), "is not UTF-8 text"),
+        (b"a,b\n" + b"1,2\n" * 600_000, "allowed are 2 MB"),
+    ],
+    ids=["workbook", "old-encoding", "large"],
+)
+def test_a_file_that_is_no_table_is_said_beside_the_rows(reader: Reader, data: bytes, said: str) -> None:
+    page = reader.open("campaign")
+    dialog = new_campaign(page)
+    dialog.get_by_label("my own rows").check()
+    file = {"name": "own.csv", "mimeType": "text/csv", "buffer": data}
+    dialog.get_by_label("A CSV file").set_input_files(file)
+    wait_until(page, f"document.querySelector('.rows-field .wrong').textContent.includes('{said}')")
+    assert dialog.get_by_label("Your rows").input_value() == ""
+
+
+def test_a_file_as_other_systems_write_it_is_read(reader: Reader) -> None:
+    page = reader.open("campaign")
+    dialog = new_campaign(page)
+    dialog.get_by_label("my own rows").check()
+    data = "\ufeffT;Güte\r\n0,5;dünn\r\n1,5;dick\r\n".encode("utf-16-le")
+    dialog.get_by_label("A CSV file").set_input_files({"name": "a.csv", "mimeType": "text/csv", "buffer": data})
+    page.wait_for_selector(".rows-read table")
+    assert "0.5 to 1.5" in dialog.locator(".rows-read").inner_text()
+    assert "read with decimal commas" in dialog.locator(".rows-read").inner_text()
+
+
+def test_hostile_rows_show_as_text(reader: Reader) -> None:
+    page = reader.open("campaign")
+    heading = HOSTILE[:80]  # the name of a column has at most 90 characters
+    cell = '"' + heading.replace('"', '""') + '"'
+    dialog = own_rows(page, f"{cell},b\n{cell},1\n<i>x</i>,2\n")
+    read = dialog.locator(".rows-read")
+    assert read.locator("b").nth(1).inner_text() == heading
+    assert "<i>x</i>" in read.inner_text()
+    dialog.get_by_label("Wanted", exact=True).fill(HOSTILE)
+    dialog.get_by_label("Name", exact=True).fill("hostile")
+    dialog.get_by_role("button", name="Make campaign").click()
+    page.wait_for_selector("dialog .wrong:not([hidden])")
+    _assert_harmless(page)
+
+
+def test_two_goals_each_have_an_axis_with_round_numbers(reader: Reader, service: httpx.Client) -> None:
+    wanted = [{"property": "density"}, {"property": "strength_mpa"}]
+    own = "x,density,strength_mpa\n" + "".join(f"{i},{90 + i},{61 + 9 * i}\n" for i in range(3)) + "7,,\n"
+    body = {"name": "two-goals", "pool": {"csv": own}, "objectives": wanted}
+    service.post("/v1/campaigns", json=body).raise_for_status()
+    page = reader.open("campaign", name="two-goals")
+    page.wait_for_selector("#campaign .y2tick text")
+    ticks = [float(text) for text in page.locator("#campaign .y2tick text").all_text_contents()]
+    assert len(ticks) > 2
+    assert {round(b - a, 6) for a, b in itertools.pairwise(ticks)} <= {5.0, 10.0}
+    assert all(tick % 5 == 0 for tick in ticks)
+
+
 # ---------------------------------------------------------------- for everyone
 
 VIEWS: dict[str, tuple[str, dict[str, str], str]] = {
@@ -351,7 +528,37 @@ VIEWS: dict[str, tuple[str, dict[str, str], str]] = {
     "rank-typed": ("rank", {"space": "thioborate", "mode": "text", "filter": "elements HAS"}, ".notice.bad pre"),
     "campaigns": ("campaign", {}, "#campaign table"),
     "campaign": ("campaign", {"name": "shown"}, ".experiment"),
+    "campaign-why": ("campaign", {"name": "shown"}, ".experiment"),
+    "campaign-tell": ("campaign", {"name": "shown"}, ".experiment"),
+    "campaign-new": ("campaign", {}, "#campaign table"),
+    "campaign-rows": ("campaign", {}, "#campaign table"),
+    "campaign-refused": ("campaign", {}, "#campaign table"),
+    "rank-why": ("rank", {"space": "thioborate", "above": "1e-5"}, ".ranked tbody tr"),
 }
+CUT = """() => [...document.querySelectorAll("main select, dialog select")].filter((e) => {
+  if (!e.checkVisibility()) return false;
+  const style = getComputedStyle(e), pen = document.createElement("canvas").getContext("2d");
+  pen.font = style.font;
+  const room = e.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight) - 16;
+  return pen.measureText(e.selectedOptions[0]?.textContent || "").width > room;
+}).map((e) => e.selectedOptions[0].textContent)"""
+"""The choices that do not fit into their field, whose arrow takes 16 pixels."""
+
+
+def _refused(page: Any) -> None:
+    own_rows(page, "a,b\n1\n")
+    page.get_by_role("button", name="Make campaign").click()
+
+
+STEPS: dict[str, Callable[[Any], object]] = {
+    "campaign-new": new_campaign,
+    "campaign-rows": own_rows,
+    "campaign-refused": _refused,
+    "campaign-tell": lambda page: page.get_by_role("button", name="Type result").first.click(),
+    "campaign-why": lambda page: page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })"),
+    "rank-why": lambda page: page.locator(".ranked summary").first.click(),
+}
+"""What is done in a view before it is looked at."""
 
 
 def _shown(reader: Reader, name: str) -> Any:
@@ -359,6 +566,9 @@ def _shown(reader: Reader, name: str) -> Any:
     page = reader.open(view, **values)
     page.wait_for_selector(mark, state="attached")
     page.wait_for_load_state("networkidle")
+    if name in STEPS:
+        STEPS[name](page)
+        page.wait_for_load_state("networkidle")
     return page
 
 
@@ -387,15 +597,25 @@ def test_a_phone_shows_every_view_without_scrolling_sideways(
     one = Reader(browser, service, "phone")
     page = _shown(one, name)
     wide = page.evaluate(
-        "[...document.querySelectorAll('main *')]"
+        "[...document.querySelectorAll('main *, dialog *')]"
         ".filter(e => !e.closest('.scroll, .legend, pre, svg, .columns, .stack thead')"
         " && e.getBoundingClientRect().right > innerWidth + 1 && e.checkVisibility())"
         ".map(e => e.outerHTML.slice(0, 120))"
     )
     width = page.evaluate("[document.documentElement.scrollWidth, visualViewport.width]")
+    cut = page.evaluate(CUT)
     one.shot(f"{name}-phone", screenshots)
     one.context.close()
-    assert (wide, width) == ([], [390, 390])
+    assert (wide, width, cut) == ([], [390, 390], [])
+
+
+def test_the_legend_shows_each_family_as_the_plots_do(reader: Reader) -> None:
+    page = reader.open("explore")
+    wait_until(page, "document.querySelectorAll('.plots .js-plotly-plot .scatterlayer').length === 4")
+    shapes = page.locator(".legend .mark-shape path")
+    marks = [one.get_attribute("d") for one in shapes.all()]
+    assert len(marks) > 10
+    assert len(set(marks)) == 10
 
 
 def test_the_page_works_by_keyboard_alone(reader: Reader) -> None:

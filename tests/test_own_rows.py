@@ -83,7 +83,7 @@ def test_formulas_are_found_by_their_name_or_where_every_cell_is_one(heading: st
         ("", "no rows"),
         (" \n\t\n", "no rows"),
         ("a,b\n", "no row below"),
-        ("a,b\n1,2\n3\n", "1 cells in line 3 where the header has 2"),
+        ("a,b\n1,2\n3\n", "1 cell in line 3 where the header has 2"),
         ("a,a\n1,2\n", "twice"),
         ("a (b),a [b]\n1,2\n", "both mean"),
         ("x (a),x(a)\n1,2\n", "too alike"),

@@ -211,7 +211,7 @@ def test_a_campaign_over_a_table_knows_the_results_that_the_table_holds(client: 
     ("body", "words"),
     [
         ({}, "'csv' is missing"), ({"csv": ""}, "'csv' is ''"), ({"csv": 5}, "'csv' is '5'"),
-        ({"csv": " "}, "There are no rows"), ({"csv": "a,b\n1\n"}, "1 cells in line 2"),
+        ({"csv": " "}, "There are no rows"), ({"csv": "a,b\n1\n"}, "1 cell in line 2"),
         ({"csv": "\x00"}, "NUL"), ({"csv": "a\n" + "1\n" * 100_001}, "more than 100000 rows"),
         ({"csv": ",".join(f"c{i}" for i in range(250)) + ("\n" + "1," * 249 + "1") * 2001}, "500,000 cells"),
     ],
@@ -454,7 +454,7 @@ BAD = [
     pytest.param(body_of(name="a" * 65), 422, "allowed is 1 to 64 of a-z", id="name-long"),
     pytest.param(body_of(pool={}), 422, "one of a space's name, rows and csv", id="pool-empty"),
     pytest.param(body_of(pool={"rows": ROWS, "csv": "x"}), 422, "one of a space's name, rows and csv", id="pool-both"),
-    pytest.param(body_of(pool={"csv": "a,b\n1\n"}), 422, "1 cells in line 2", id="csv-ragged"),
+    pytest.param(body_of(pool={"csv": "a,b\n1\n"}), 422, "1 cell in line 2", id="csv-ragged"),
     pytest.param(body_of(pool={"csv": "rel_density_pct\n9\n"}), 422, "Every column holds results", id="csv-results"),
     pytest.param(body_of(pool={"csv": "x,rel_density_pct\n1,200\n"}), 422, "Line 2 of your rows", id="csv-bounds"),
     pytest.param(body_of(pool={"csv": "x,y\n1,2\n"}, kinds={"z": "label"}), 422, "no column 'z'", id="csv-kinds"),

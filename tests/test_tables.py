@@ -270,7 +270,7 @@ def test_a_header_alone_is_a_table_of_no_rows(source: Path) -> None:
         (b"formula,phase;structure\nNa3PS4,glass;x\n", r"may be separated by commas or by semicolons, as line 1 reads"),
         (b"formulae,phase\nNa3PS4,glass\n", r"has no column 'formula'; .* Did you mean 'formulae'\?"),
         (b"formula,Formula\nNa3PS4,x\n", r"has the column 'Formula' twice \(columns 1 and 2, as 'formula' too\)"),
-        (b"formula,phase\nNa3PS4\n", r"has 1 cells in line 2 where the header has 2; correct that line\."),
+        (b"formula,phase\nNa3PS4\n", r"has 1 cell in line 2 where the header has 2; correct that line\."),
         (b"formula\nNa3PS4\nNa3BS3,glass\n", r"has 2 cells in line 3 where the header has 1; correct that line\."),
         (b"formula,phase,phase\nNa3PS4,glass,glass\n", r"has the column 'phase' twice; keep one\."),
         (b"formula, formula\nNa3PS4,Na3PS4\n", r"has the column 'formula' twice; keep one\."),

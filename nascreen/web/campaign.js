@@ -3,35 +3,19 @@
 import { get, getFile, post } from "./api.js";
 import { Chart, logAxis, table } from "./charts.js";
 import { announce, failure, fill, h, newId, notice, openDialog, waiting } from "./dom.js";
-import { ListField, TextField } from "./fields.js";
+import { TextField } from "./fields.js";
+import { NewCampaign } from "./new_campaign.js";
 import { conductivity, counted, fixed, formula, num, percent, phaseWord, prose, readNumber, sci, signed, words } from "./format.js";
 import { predictLink } from "./records.js";
 import { recipeSheet } from "./recipe.js";
-import { keepState, linkTo } from "./state.js";
+import { author, keepAuthor, keepState, linkTo } from "./state.js";
 
-const OBJECTIVES = [["log_conductivity", "conductivity"], ["strength_mpa", "strength"], ["ea_ev", "activation energy"]];
-const MODES = [["max", "as high as can be"], ["min", "as low as can be"], ["target", "as near to a target as can be"]];
 const UNITS = { "S/cm": { "S/cm": 1, "mS/cm": 1e-3, "µS/cm": 1e-6 }, eV: { eV: 1, meV: 1e-3, "kJ/mol": 1 / 96.4853321 }, MPa: { MPa: 1, GPa: 1000 } };
 const LOG = "log₁₀";
 
 /** Make the view inside its section. */
 export function makeView(section) {
   return new CampaignView(section);
-}
-
-/** Return who works here, as said before in this tab. */
-function author() {
-  try {
-    return sessionStorage.getItem("nascreen-author") || "";
-  } catch {
-    return "";
-  }
-}
-
-function keepAuthor(name) {
-  try {
-    sessionStorage.setItem("nascreen-author", name);
-  } catch { /* then it is typed again */ }
 }
 
 const path = (name, rest = "") => `/v1/campaigns/${encodeURIComponent(name)}${rest}`;
@@ -74,6 +58,7 @@ class CampaignView {
   async newDialog() {
     const form = new NewCampaign((made) => { dialog.close(); announce(`The campaign ${made.name} is made.`); location.hash = linkTo("campaign", { name: made.name }); });
     const dialog = openDialog("New campaign", form.node, { wide: true, label: "Cancel" });
+    form.fields.name.focus();
   }
 
   // ------------------------------------------------------------ one of them
@@ -113,6 +98,12 @@ class CampaignView {
     const { name } = this;
     if (!this.campaign.progress.length) {
       fill(this.outlook, h("p", { class: "muted" }, "What the next batch promises stands here once the first result is told."));
+      return;
+    }
+    const best = this.campaign.progress[this.campaign.progress.length - 1].best;
+    const untold = this.campaign.settings.objectives.filter((o) => best[o.property] === undefined).map((o) => propertyName(this.campaign.properties.find((p) => p.name === o.property)));
+    if (untold.length) {
+      fill(this.outlook, h("p", { class: "muted" }, `What the next batch promises stands here once a result of ${untold.join(" and ")} is told.`));
       return;
     }
     if (!this.outlook.childElementCount) fill(this.outlook, waiting("Looking ahead …"));
@@ -223,13 +214,12 @@ class CampaignView {
     const isBest = campaign.best.includes(one.id) || (campaign.best.length === 0 && campaign.pareto.includes(one.id));
     return h("article", { class: `experiment ${one.status}`, "aria-label": `Sample ${one.id}` },
       h("p", { class: "row between" }, h("b", {}, h("span", { class: "muted" }, `${one.id}  `), name ? formula(name) : one.words),
-        one.status === "told" && isBest ? h("span", { class: "badge" }, "best so far") : null, one.status === "abandoned" ? h("span", { class: "badge plain" }, "given back") : null),
+        one.status === "told" && isBest ? h("span", { class: "badge" }, campaign.settings.objectives.length > 1 ? "not beaten" : "best so far") : null, one.status === "abandoned" ? h("span", { class: "badge plain" }, "given back") : null, one.is_attached ? h("span", { class: "badge plain" }, "made before") : null),
       h("p", { class: "muted small" }, others.length && name ? others.map((c) => setting(c.name, one.values[c.name])).join(" · ") : name ? "" : null),
       this.numbersOf(one),
       one.failure ? h("p", { class: "small" }, h("b", {}, one.status === "failed" ? "Failed: " : "Given back: "), one.failure) : null,
       one.note ? h("p", { class: "small" }, "Note: ", one.note) : null,
-      one.reasons.length ? h("details", { class: "why" }, h("summary", {}, "why"), h("ul", { class: "sentences" }, one.reasons.map((line) => h("li", {}, prose(line))),
-        one.exploration_share === null ? null : h("li", {}, `${percent(one.exploration_share)} of its worth is what is learned from it.`)),
+      one.reasons.length ? h("details", { class: "why" }, h("summary", {}, "why"), h("ul", { class: "sentences" }, reasonsOf(one, campaign).map((line) => h("li", {}, prose(line)))),
       one.checks.length ? h("p", { class: "small muted" }, "Checked: it ", one.checks.join("; it "), ".") : null) : null,
       this.actions(one, name));
   }
@@ -268,7 +258,7 @@ class CampaignView {
 
   sayDialog(one, action, question, isNeeded) {
     const reason = new TextField(question, () => {}, { placeholder: "such as cracked on cooling", maxlength: "500" });
-    const who = new TextField("Your name", () => {}, { placeholder: action === "reopen" ? "" : "may stay empty", maxlength: "100" });
+    const who = new TextField("Your name", () => {}, { placeholder: action === "reopen" ? "" : "optional", maxlength: "100" });
     who.value = author();
     const titles = { fail: `Sample ${one.id} failed`, abandon: `Give sample ${one.id} back`, reopen: `Reopen sample ${one.id}` };
     const problem = h("div", {});
@@ -313,8 +303,9 @@ class CampaignView {
 function progressFigure(c, { axis, log }, campaign, objectives, of, told) {
   const plain = (p, v) => (p.is_log ? 10 ** v : v);
   const data = [];
-  const layout = { margin: { l: 64, r: objectives.length > 1 ? 64 : 16, t: 12, b: 48 }, xaxis: { ...axis, title: { ...axis.title, text: "results told" }, dtick: campaign.progress.length < 12 ? 1 : undefined, rangemode: "tozero" } };
-  objectives.slice(0, 2).forEach((o, i) => {
+  const measured = objectives.filter((o) => told.some((one) => one.results[o.property] !== undefined));
+  const layout = { margin: { l: 64, r: measured.length > 1 ? 64 : 16, t: 12, b: 48 }, xaxis: { ...axis, title: { ...axis.title, text: "results told" }, dtick: campaign.progress.length < 12 ? 1 : undefined, rangemode: "tozero" } };
+  measured.slice(0, 2).forEach((o, i) => {
     const p = of(o.property);
     const y = i ? "y2" : "y";
     const steps = campaign.progress.filter((s) => s.best[o.property] !== undefined);
@@ -323,7 +314,7 @@ function progressFigure(c, { axis, log }, campaign, objectives, of, told) {
     data.push(
       { type: "scatter", mode: "lines", line: { color: c.series[i], width: 2.5, shape: "hv" }, x: steps.map((s) => s.n), y: steps.map((s) => plain(p, s.best[o.property])), yaxis: y, name: `best ${propertyName(p)}` },
       { type: "scatter", mode: "markers", marker: { color: c.series[i], size: 8, symbol: i ? "diamond" : "circle" }, x: points.map((one) => one.n), y: points.map((one) => plain(p, one.v)), yaxis: y, name: `told ${propertyName(p)}` });
-    layout[i ? "yaxis2" : "yaxis"] = { ...(p.is_log ? logAxis(log, points.map((one) => plain(p, one.v)), conductivity) : axis), title: { ...axis.title, text: unit ? `${propertyName(p)} (${unit})` : propertyName(p) }, ...(i ? { overlaying: "y", side: "right", showgrid: false } : {}) };
+    layout[i ? "yaxis2" : "yaxis"] = { ...(p.is_log ? logAxis(log, points.map((one) => plain(p, one.v)), conductivity) : axis), title: { ...axis.title, text: unit ? `${propertyName(p)} (${unit})` : propertyName(p) }, ...(i ? { overlaying: "y", side: "right", showgrid: false, tickmode: "auto" } : {}) };
   });
   return { data, layout };
 }
@@ -331,6 +322,14 @@ function progressFigure(c, { axis, log }, campaign, objectives, of, told) {
 // ---------------------------------------------------------------- words and numbers of properties
 
 const PROPERTY_WORDS = { log_conductivity: "conductivity", ea_ev: "activation energy", strength_mpa: "strength" };
+
+/** Return the reasons of a choice for people: what was predicted stands above them, and properties have their names. */
+function reasonsOf(one, { properties }) {
+  const isAbove = (line) => properties.some((p) => one.prediction[p.name] && line.startsWith(`Predicted ${p.name} `));
+  const name = (p) => (p.is_log ? `log₁₀ ${propertyName(p)}` : propertyName(p));
+  const named = (line) => properties.filter((p) => p.name.includes("_")).reduce((text, p) => text.replace(new RegExp(`\\b${p.name}\\b`, "g"), name(p)), line);
+  return one.reasons.filter((line) => !isAbove(line)).map(named);
+}
 
 /** Return the name of a property for people. */
 export function propertyName(p) {
@@ -359,8 +358,10 @@ const saysLittle = (p, predicted) => p.is_log && predicted.hi - predicted.lo > W
 
 /** Return what was predicted with its 90 % interval. */
 function expected(p, predicted) {
-  if (saysLittle(p, predicted)) return `${shown(p, predicted.mean)}, its interval says little as yet`;
-  return `${shownBare(p, predicted.mean)} (${shownBare(p, predicted.lo)} to ${shown(p, predicted.hi)})`;
+  const write = (value) => (p.is_log || p.unit === "eV" ? shownBare(p, value) : num(value, 2));
+  const unit = bareUnit(p) ? ` ${bareUnit(p)}` : "";
+  if (saysLittle(p, predicted)) return `${write(predicted.mean)}${unit}, its interval says little as yet`;
+  return `${write(predicted.mean)}${unit} (${write(predicted.lo)} to ${write(predicted.hi)})`;
 }
 
 /** Return a result with its uncertainty, such as (9.0 ± 1.0)×10⁻⁴ S/cm. */
@@ -400,7 +401,7 @@ function goals({ settings, properties }) {
 function promise(one, { properties }) {
   const p = properties.find((q) => q.name === one.name);
   if (!p) return one.sentence;
-  const gain = (v) => (p.is_log ? `${num(v, 2)} decades` : `${num(v, 2)}${bareUnit(p) ? ` ${bareUnit(p)}` : ""}`);
+  const gain = (v) => (p.is_log ? `${num(v, 2)} ${num(v, 2) === "1" ? "decade" : "decades"}` : `${num(v, 2)}${bareUnit(p) ? ` ${bareUnit(p)}` : ""}`);
   const name = propertyName(p);
   return `${name[0].toUpperCase()}${name.slice(1)}: best told ${shown(p, one.best)}. Another batch is expected to gain ${gain(one.expected_gain)}; the chance that some untested candidate gains ${gain(one.gain)} is ${percent(one.probability_of_gain)}.`;
 }
@@ -441,8 +442,8 @@ class ResultForm {
     this.isCorrection = isCorrection;
     this.id = one.id;
     this.lines = campaign.properties.map((p) => new ResultLine(p, one));
-    this.note = new TextField(isCorrection ? "Why is it corrected?" : "Note", () => {}, { placeholder: isCorrection ? "such as electrode area was wrong" : "may stay empty", maxlength: "500" });
-    this.who = new TextField("Your name", () => {}, { placeholder: isCorrection ? "" : "may stay empty", maxlength: "100" });
+    this.note = new TextField(isCorrection ? "Why is it corrected?" : "Note", () => {}, { placeholder: isCorrection ? "such as electrode area was wrong" : "optional", maxlength: "500" });
+    this.who = new TextField("Your name", () => {}, { placeholder: isCorrection ? "" : "optional", maxlength: "100" });
     this.who.value = author();
     this.problem = h("div", {});
     const button = h("button", { type: "submit", class: "main" }, "Save result");
@@ -539,104 +540,5 @@ class ResultLine {
       sent = error.message;
     }
     fill(this.hint, hint, sent);
-  }
-}
-
-/** The small form of a new campaign. */
-class NewCampaign {
-  constructor(done) {
-    const text = (title, options) => new TextField(title, () => {}, options);
-    this.fields = {
-      name: text("Name", { placeholder: "such as nzsp-2027", hint: "Letters, digits, - and _; it stays." }),
-      space: new ListField("Candidates from the space", [["", "reading the spaces …"]], () => {}),
-      n: text("How many candidates", { placeholder: "the usual number" }),
-      property: new ListField("Wanted", OBJECTIVES, () => {}), mode: new ListField("How", MODES, () => this.follow()),
-      target: text("Target", { placeholder: "in the property's unit" }),
-      second: new ListField("Also wanted", [["", "nothing else"], ...OBJECTIVES], () => {}), secondMode: new ListField("How", MODES.slice(0, 2), () => {}),
-      limited: new ListField("Must hold", [["", "no bound"], ...OBJECTIVES], () => {}), least: text("At least", { placeholder: "no lower bound" }), most: text("At most", { placeholder: "no upper bound" }),
-      shared: text("The same in a batch", { placeholder: "such as sinter_temp_c", hint: "Columns, such as one furnace setting per batch." }),
-      distinct: text("Different in a batch", { placeholder: "such as formula" }), seed: text("Seed", { placeholder: "0" }), author: text("Your name", { placeholder: "may stay empty" }),
-    };
-    this.fields.author.value = author();
-    const of = (...names) => h("div", { class: "grid" }, names.map((name) => this.fields[name].node));
-    this.problem = h("div", {});
-    this.button = h("button", { type: "submit", class: "main" }, "Make campaign");
-    this.node = h("form", { on: { submit: (event) => { event.preventDefault(); this.make(done); } } }, this.problem,
-      of("name", "space", "n"), of("property", "mode", "target"), of("second", "secondMode"), of("limited", "least", "most"), of("shared", "distinct", "seed", "author"),
-      h("p", { class: "hint" }, "The measured literature is the starting point of what the campaign expects. Conductivity bounds are written in S/cm, strength in MPa, activation energy in eV."),
-      h("div", { class: "row end" }, this.button));
-    this.follow();
-    this.readSpaces();
-  }
-
-  follow() {
-    this.fields.target.node.hidden = this.fields.mode.value !== "target";
-  }
-
-  async readSpaces() {
-    try {
-      const { spaces } = await get("/v1/spaces");
-      this.fields.space.offer(spaces.map((s) => [s.name, `${s.name}: ${s.title}`]));
-      this.fields.space.value = (spaces.find((s) => s.name === "nasicon") || spaces[0])?.name;
-    } catch (error) {
-      fill(this.problem, failure(error, () => this.readSpaces()));
-    }
-  }
-
-  body() {
-    const f = this.fields;
-    const number = (name, title) => {
-      const value = readNumber(f[name].value);
-      if (Number.isNaN(value)) throw new Error(`${title} is not a number; write it like 25 or 1e-4.`);
-      return value;
-    };
-    const asKept = (property, value) => {
-      if (value === null || property !== "log_conductivity") return value;
-      if (value <= 0) throw new Error("A conductivity is above zero.");
-      return Math.log10(value);
-    };
-    if (!f.name.value) throw new Error("The campaign needs a name.");
-    const objectives = [{ property: f.property.value, mode: f.mode.value }];
-    if (f.mode.value === "target") {
-      const target = asKept(f.property.value, number("target", "The target"));
-      if (target === null) throw new Error("Type the target.");
-      objectives[0].target = target;
-    }
-    if (f.second.value) objectives.push({ property: f.second.value, mode: f.secondMode.value });
-    const body = { name: f.name.value, pool: { space: f.space.value }, objectives };
-    if (f.limited.value) {
-      const limit = { property: f.limited.value };
-      const [least, most] = [asKept(limit.property, number("least", "The lower bound")), asKept(limit.property, number("most", "The upper bound"))];
-      if (least === null && most === null) throw new Error("Type a lower or an upper bound, or choose no bound.");
-      if (least !== null) limit.at_least = least;
-      if (most !== null) limit.at_most = most;
-      body.constraints = [limit];
-    }
-    for (const [name, title] of [["n", "The number of candidates"], ["seed", "The seed"]]) {
-      const value = number(name, title);
-      if (value !== null && !Number.isInteger(value)) throw new Error(`${title} is not a whole number.`);
-      if (value !== null) body[name] = value;
-    }
-    for (const name of ["shared", "distinct"]) {
-      const list = f[name].value.split(/[\s,;]+/).filter(Boolean);
-      if (list.length) body[name] = list;
-    }
-    if (f.author.value) body.author = f.author.value;
-    keepAuthor(f.author.value);
-    return body;
-  }
-
-  async make(done) {
-    this.button.disabled = true;
-    fill(this.button, "Drawing candidates …");
-    try {
-      done(await post("/v1/campaigns", this.body()));
-    } catch (error) {
-      fill(this.problem, failure(error));
-      this.problem.scrollIntoView({ block: "nearest" });
-    } finally {
-      this.button.disabled = false;
-      fill(this.button, "Make campaign");
-    }
   }
 }

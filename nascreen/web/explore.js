@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { Chart, SYMBOLS, label, lines, logAxis, table } from "./charts.js";
-import { announce, debounced, failure, fill, h, latest, waiting } from "./dom.js";
+import { announce, debounced, failure, fill, h, latest, svg, waiting } from "./dom.js";
 import { ChoiceField, ListField, PHASES, TextField } from "./fields.js";
 import { conductivity, counted, familyWord, fixed, formula, num, phaseWord, prose } from "./format.js";
 import { openRecord, predictLink, recordButton } from "./records.js";
@@ -18,7 +18,7 @@ const SIGMA = { title: "σ near 25 °C (S/cm)", of: (p) => p.conductivity_s_cm, 
 const PLOTS = {
   ea: { title: "Activation energy and conductivity", x: SIGMA, y: { title: "Ea (eV)", of: (p) => p.ea_ev, show: (v) => fixed(v, 2) } },
   sinter: { title: "Conductivity and sintering temperature", x: { title: "sintering temperature (°C)", of: (p) => p.sinter_temp_c, show: num }, y: SIGMA },
-  na2s: { title: "Conductivity and Na2S fraction", x: { title: "Na₂S in the batch (mole fraction)", of: (p) => p.na2s_fraction, show: (v) => fixed(v, 2) }, y: SIGMA },
+  na2s: { title: "Conductivity and Na₂S fraction", x: { title: "Na₂S in the batch (mole fraction)", of: (p) => p.na2s_fraction, show: (v) => fixed(v, 2) }, y: SIGMA },
   pores: { title: "Conductivity and porosity", x: { title: "porosity (%), or 100 − relative density", of: porosity, show: num }, y: SIGMA },
 };
 
@@ -45,7 +45,7 @@ class ExploreView {
     this.drag = "select";
     const changed = debounced(400, () => this.changed());
     this.filter = new TextField("Filter on any column, in the OPTIMADE grammar", changed, {
-      placeholder: 'such as elements HAS "Sc" AND year > 2020', class: "code", maxlength: "2000",
+      placeholder: 'elements HAS "Sc" AND year > 2020', class: "code", maxlength: "2000",
     });
     this.phase = new ListField("Phase", [["", "all"], ...PHASES.slice(1)], () => this.changed());
     this.legend = h("div", { class: "legend", role: "group", "aria-label": "Families" });
@@ -243,10 +243,17 @@ async function predictOf(point) {
   }
 }
 
+/** Shapes of the marks in the legend, as the plots draw them. */
+const SHAPES = {
+  circle: "M6 1.2a4.8 4.8 0 1 0 .01 0z", square: "M1.8 1.8h8.4v8.4H1.8z", diamond: "M6 .6 11.4 6 6 11.4.6 6z", "triangle-up": "M6 1 11.6 10.6H.4z", "triangle-down": "M.4 1.4h11.2L6 11z",
+  cross: "M4.2.8h3.6v3.4h3.4v3.6H7.8v3.4H4.2V7.8H.8V4.2h3.4z", x: "M3 .6 6 3.6l3-3L11.4 3l-3 3 3 3L9 11.4l-3-3-3 3L.6 9l3-3-3-3z",
+  star: "M6 .4 7.5 4.3l4.1.2-3.2 2.6 1.1 4L6 8.8l-3.5 2.3 1.1-4L.4 4.5l4.1-.2z", pentagon: "M6 .8 11.5 4.8 9.4 11.2H2.6L.5 4.8z", hexagon: "M6 .6 10.7 3.3v5.4L6 11.4 1.3 8.7V3.3z",
+};
+
 function mark(style) {
-  const dot = h("span", { class: "dot", "aria-hidden": "true" });
-  dot.style.background = `var(--series-${style.colour + 1})`;
-  return dot;
+  const shape = svg("svg", { class: "mark-shape", viewBox: "0 0 12 12", width: "12", height: "12", "aria-hidden": "true" }, svg("path", { d: SHAPES[style.symbol] }));
+  shape.style.fill = `var(--series-${style.colour + 1})`;
+  return shape;
 }
 
 function figure(c, { axis, log }, plot, points, chosen, styles, drag) {

@@ -78,11 +78,7 @@ export class NumberField {
   }
 
   complain(text) {
-    this.wrong.hidden = !text;
-    fill(this.wrong, text);
-    this.box.setAttribute("aria-invalid", text ? "true" : "false");
-    if (text) this.box.setAttribute("aria-describedby", this.wrong.id);
-    else this.box.removeAttribute("aria-describedby");
+    complain(this.box, this.wrong, text);
   }
 
   typed() {
@@ -130,6 +126,17 @@ export class ChoiceField {
   }
 }
 
+/** Say beside a control what is wrong with it; an empty text takes that back. */
+function complain(control, wrong, text) {
+  wrong.hidden = !text;
+  fill(wrong, text);
+  control.setAttribute("aria-invalid", text ? "true" : "false");
+  const others = (control.getAttribute("aria-describedby") || "").split(" ").filter((id) => id && id !== wrong.id);
+  const described = [...others, ...(text ? [wrong.id] : [])].join(" ");
+  if (described) control.setAttribute("aria-describedby", described);
+  else control.removeAttribute("aria-describedby");
+}
+
 /** A choice from a list; a value that the list lacks is added to it, so that a link keeps it. */
 export class ListField {
   constructor(title, choices, onChange) {
@@ -137,7 +144,16 @@ export class ListField {
     this.select = h("select", { id, on: { change: () => onChange(this, "chosen") } });
     this.choices = [];
     this.offer(choices);
-    this.node = h("div", { class: "field" }, h("label", { for: id }, title), this.select);
+    this.wrong = h("p", { class: "wrong", id: `${id}-wrong`, hidden: true });
+    this.node = h("div", { class: "field" }, h("label", { for: id }, title), this.select, this.wrong);
+  }
+
+  complain(text) {
+    complain(this.select, this.wrong, text);
+  }
+
+  focus() {
+    this.select.focus();
   }
 
   offer(choices) {
@@ -171,8 +187,17 @@ export class TextField {
       id, type: multiline ? null : "text", placeholder, autocomplete: "off", autocapitalize: "off", spellcheck: "false",
       "aria-describedby": hint ? `${id}-hint` : null, on: { input: () => onChange(this, "typed") }, ...rest,
     });
-    this.node = h("div", { class: "field text" }, h("label", { for: id }, title), this.input,
+    this.wrong = h("p", { class: "wrong", id: `${id}-wrong`, hidden: true });
+    this.node = h("div", { class: "field text" }, h("label", { for: id }, title), this.input, this.wrong,
       hint ? h("p", { class: "hint", id: `${id}-hint` }, hint) : null);
+  }
+
+  complain(text) {
+    complain(this.input, this.wrong, text);
+  }
+
+  focus() {
+    this.input.focus();
   }
 
   get value() {

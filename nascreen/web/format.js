@@ -80,7 +80,7 @@ export function prose(text) {
     end = found.index + found[0].length;
   }
   nodes.push(String(text).slice(end));
-  return nodes;
+  return nodes.map((node) => (typeof node === "string" ? node.replace(/(?<=^|[\s(])-(?=\d)/g, MINUS) : node));
 }
 
 function proseNode([, doi, small, material]) {

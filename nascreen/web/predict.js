@@ -299,11 +299,11 @@ class Results {
   showVerdict(p) {
     const family = `Family: ${familyWord(p.family)}.`;
     if (p.in_domain) {
-      fill(this.verdict, notice("good", h("p", {}, h("b", {}, "Inside the domain. "), "The models have learned from samples like this one. ", family,
+      fill(this.verdict, notice("good", h("p", {}, h("b", {}, "Inside the domain of the models. "), "They have learned from samples like this one. ", family,
         p.domain_note ? [" ", prose(sentence(p.domain_note))] : null)));
       return;
     }
-    fill(this.verdict, notice("warn", h("p", {}, h("b", {}, "Outside the domain: do not rely on these numbers. "), prose(sentence(p.domain_note)), " ", family)));
+    fill(this.verdict, notice("warn", h("p", {}, h("b", {}, "Outside the domain of the models: do not rely on these numbers. "), prose(sentence(p.domain_note)), " ", family)));
   }
 
   showCurve(answer, given) {

@@ -13,8 +13,8 @@ const SCREEN = "screen:";
 const MOST_WAITS = 60;
 
 const SORTS = [
-  ["conductivity_lo", "conductivity that is nearly sure (lower limit)"], ["conductivity_s_cm", "conductivity"], ["probability", "probability of the target"],
-  ["resistance_ohm_cm2", "resistance of the thinnest disc"], ["ea_ev", "activation energy"], ["strength_lo", "strength that is nearly sure (lower limit)"],
+  ["conductivity_lo", "conductivity, its lower limit"], ["conductivity_s_cm", "conductivity"], ["probability", "probability of the target"],
+  ["resistance_ohm_cm2", "resistance of the thinnest disc"], ["ea_ev", "activation energy"], ["strength_lo", "strength, its lower limit"],
   ["cost_usd_kg", "price of the elements"], ["novelty", "nearest to what was measured"],
   ["pareto(conductivity_lo, cost_usd_kg)", "best compromises of conductivity and price"],
   ["pareto(conductivity_lo, strength_lo)", "best compromises of conductivity and strength"],
@@ -41,6 +41,8 @@ export function makeView(section) {
 class RankView {
   constructor(section) {
     this.rows = [];
+    this.titles = new Map();
+    this.spaceTitle = h("p", { class: "hint" });
     this.answer = null;
     this.makeFields();
     this.problem = h("div", {});
@@ -73,9 +75,10 @@ class RankView {
       system: text("Most per set of elements", "any"),
       above: text("Target: σ above (S/cm)", "such as 1e-3"),
       stronger: text("and strength above (MPa)", "any"),
-      n: new ListField("Candidates scored", [["", "the usual number"], ["1000", "1 000"], ["20000", "20 000"], ["50000", "50 000"]], changed),
+      n: new ListField("Candidates scored", [["", "usual"], ["1000", "1 000"], ["20000", "20 000"], ["50000", "50 000"]], changed),
       seed: text("Seed of the draw", "0"),
     };
+    this.fields.space.node.append(this.spaceTitle);
     this.domain = h("input", { type: "checkbox", id: "in-domain", on: { change: changed } });
   }
 
@@ -97,7 +100,8 @@ class RankView {
   async readSpaces() {
     try {
       const { spaces, screens } = await get("/v1/spaces");
-      this.fields.space.offer([...spaces.map((s) => [s.name, `${s.name}: ${s.title}`]), ...(screens || []).map((name) => [`${SCREEN}${name}`, `screen ${name}`])]);
+      this.titles = new Map(spaces.map((s) => [s.name, s.title]));
+      this.fields.space.offer([...spaces.map((s) => [s.name, s.name]), ...(screens || []).map((name) => [`${SCREEN}${name}`, `screen ${name}`])]);
       if (!this.fields.space.value) this.fields.space.value = (spaces.find((s) => s.name === "nasicon") || spaces[0])?.name;
       this.changed();
     } catch (error) {
@@ -134,6 +138,7 @@ class RankView {
 
   changed() {
     const isText = this.fields.mode.value === "text";
+    fill(this.spaceTitle, prose(this.titles.get(this.fields.space.value) || ""));
     if (isText && !this.fields.filter.value && !this.wasText) this.fields.filter.value = this.built().filter;
     this.wasText = isText;
     this.byFields.hidden = isText;

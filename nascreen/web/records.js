@@ -2,9 +2,9 @@
 
 import { get } from "./api.js";
 import { copyText, failure, fill, h, openDialog, waiting } from "./dom.js";
-import { conductivity, doiLink, formula, num, prose, words } from "./format.js";
+import { conductivity, doiLink, familyWord, formula, num, prose, words } from "./format.js";
 import { linkTo } from "./state.js";
-import { SAMPLE_NAMES } from "./fields.js";
+import { NUMBERS, SAMPLE_NAMES } from "./fields.js";
 
 /** Open the card of a measured sample. */
 export async function openRecord(id, onClose = null) {
@@ -35,7 +35,7 @@ function card(answer, dialog) {
     answer.doi_links?.length && !answer.citation.includes("doi:") ? h("p", {}, answer.doi_links.map((one) => [doiOf(one), " "])) : null,
     h("dl", { class: "facts" }, entries.map(([name, value]) => [h("dt", {}, heading(name)), h("dd", {}, shownValue(name, value))])),
     decisions(answer.decisions),
-    h("p", { class: "muted small" }, `Table ${answer.table}; licence ${answer.licence}.`),
+    h("p", { class: "muted small" }, `Table: ${answer.table}. Licence: ${answer.licence}.`),
     h("div", { class: "row" },
       record.formula ? h("a", { class: "button main", href: predictLink(record), on: { click: () => dialog.close() } }, "Predict this sample") : null,
       answer.bibtex ? h("button", { type: "button", on: { click: () => copyText(answer.bibtex, "BibTeX entry") } }, "Copy BibTeX") : null),
@@ -64,11 +64,12 @@ function split(name) {
 }
 
 function heading(name) {
-  return words(split(name)[0]);
+  return NUMBERS[name]?.title.toLowerCase() || words(split(name)[0]);
 }
 
 function shownValue(name, value) {
   const [, unit] = split(name);
+  if (name === "family") return familyWord(value);
   const text = typeof value === "number" ? (name === "year" ? String(value) : unit === "S/cm" ? conductivity(value) : num(value, 5)) : /^[a-z_0-9]+$/.test(value) ? words(value) : value;
   return unit ? `${text} ${unit}` : text;
 }

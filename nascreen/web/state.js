@@ -31,6 +31,24 @@ export function keepState(view, values) {
   if (readAddress().view === view && location.hash !== link) history.replaceState(null, "", link);
 }
 
+const AUTHOR = "nascreen-author";
+
+/** Return who works here, as said before in this tab. */
+export function author() {
+  try {
+    return sessionStorage.getItem(AUTHOR) || "";
+  } catch {
+    return "";
+  }
+}
+
+/** Remember who works here, as long as the tab is open. */
+export function keepAuthor(name) {
+  try {
+    sessionStorage.setItem(AUTHOR, name);
+  } catch { /* then it is typed again */ }
+}
+
 /** Go to a view as a new entry in the history. */
 export function go(view, values) {
   location.hash = linkTo(view, values);
