@@ -219,6 +219,10 @@ class Client:
         """Make a campaign; the settings are those of `wire_campaign.CampaignIn`."""
         return self._post("/v1/campaigns", settings, wire_campaign.CampaignOut)
 
+    def candidates(self, table: str) -> wire_campaign.OwnRowsOut:
+        """Return what is read in a table, CSV as text, which a campaign may take as ``pool={"csv": table}``."""
+        return self._post("/v1/candidates", {"csv": table}, wire_campaign.OwnRowsOut)
+
     def campaign(self, name: str) -> wire_campaign.CampaignOut:
         """Return a campaign with all its experiments."""
         return self._get(f"/v1/campaigns/{_part(name)}", wire_campaign.CampaignOut)

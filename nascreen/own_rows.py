@@ -18,15 +18,16 @@ from nascreen.columns import FORMULA_NAMES
 from nascreen.encoding import MAX_CATEGORIES
 from nascreen.errors import FormulaError, NascreenError, TableError, shown
 from nascreen.goals import LONGEST_UNIT, check_bounds, column_of, is_log
-from nascreen.history import Value, checked_text
+from nascreen.history import MAX_TEXT, Value, checked_text
 from nascreen.pools import MAX_COLUMNS, cells_of, read_pool
 from nascreen.records import COLUMN_BY_NAME
 from nascreen.spreadsheets import Limits, sheet_of_bytes
-from nascreen.units import Heading, cell_in_column_unit, read_heading
+from nascreen.units import Heading, cell_in_column_unit, heading_text, read_heading
 from nascreen.wire_campaign import MOST_ATTACHED, MOST_CANDIDATES, MOST_CELLS
 
 NAME = "your rows"
 FAILURE = "failure"
+LOG10 = "log_conductivity"
 N_SHOWN = 3
 LEAST_FORMULAS = 6
 """Different formulas of compounds that make a column one of formulas, whatever its name: additives are fewer."""
@@ -137,14 +138,14 @@ def read_own_rows(text: str) -> OwnRows:
     _check_texts(table, lines)
     columns = tuple(_columns_of(table, lines))
     _refuse_doubles(columns)
-    read_pool({c.name: c.cells for c in columns}, kinds={c.name: c.kind for c in columns})  # names and cells
+    read_pool({c.name: c.cells[:1] for c in columns}, kinds={c.name: c.kind for c in columns})  # checks the names
     return OwnRows(columns, lines, (*notes, *_notes_on(columns, lines)))
 
 
 def _check_texts(table: Mapping[str, Sequence[Value]], lines: Sequence[int]) -> None:
     for heading, cells in table.items():
         for cell, line in zip(cells, lines, strict=True):
-            if isinstance(cell, str):
+            if isinstance(cell, str) and not (cell.isprintable() and len(cell) <= MAX_TEXT):
                 checked_text(cell, f"column {shown(heading)} in line {line}")
 
 
@@ -157,9 +158,10 @@ def _columns_of(table: Mapping[str, Sequence[Value]], lines: Sequence[int]) -> I
             yield OwnColumn(heading, "formula", "formula", cells, "", "")
             continue
         known = _known_heading(heading, cells)
-        name = known.column if known else _plain_name(heading)
-        values = [_converted(known, cell) for cell in cells] if known else cells
-        prop = _property_of(known, heading)
+        name = known.column if known else LOG10 if _is_log10(heading) else _plain_name(heading)
+        converted = {cell: _converted(known, cell) for cell in set(cells)} if known and _is_converted(known) else {}
+        values = [converted.get(cell, cell) for cell in cells]
+        prop = LOG10 if name == LOG10 else _property_of(known, heading)
         while prop in taken:
             prop += "_2"
         taken.add(prop)
@@ -189,7 +191,8 @@ def _holds_compounds(cells: Sequence[Value], least: int) -> bool:
 
 
 def _check_formulas(heading: str, cells: Sequence[Value], lines: Sequence[int]) -> None:
-    for cell, line in zip(cells, lines, strict=True):
+    first = dict(zip(reversed(cells), reversed(lines), strict=True))
+    for cell, line in sorted(first.items(), key=lambda one: one[1]):
         try:
             if cell is not None:
                 parse_formula(str(cell))
@@ -199,13 +202,19 @@ def _check_formulas(heading: str, cells: Sequence[Value], lines: Sequence[int]) 
 
 def _known_heading(heading: str, cells: Sequence[Value]) -> Heading | None:
     """Return what a heading says where it is that of a column of samples and its cells are numbers if they must be."""
-    try:
-        found = read_heading(heading)
-    except TableError:
+    found = _heading(heading)
+    if found is None or found.is_bare or found.is_log10:
         return None
     column = column_of(found.column)
     are_numbers = all(isinstance(cell, int | float) for cell in cells if cell is not None)
-    return None if found.is_bare or found.is_log10 or (column is not None and not are_numbers) else found
+    return None if column is not None and not are_numbers else found
+
+
+def _heading(text: str) -> Heading | None:
+    try:
+        return read_heading(text)
+    except TableError:
+        return None
 
 
 def _is_converted(heading: Heading | None) -> bool:
@@ -213,10 +222,13 @@ def _is_converted(heading: Heading | None) -> bool:
     return unit is not None and (unit.factor != 1 or unit.offset != 0)
 
 
+def _is_log10(heading: str) -> bool:
+    found = _heading(heading)
+    return found is not None and found.is_log10
+
+
 def _converted(heading: Heading, cell: Value) -> Value:
-    if cell is None or not _is_converted(heading):
-        return cell
-    return float(cell_in_column_unit(heading, repr(cell)))
+    return None if cell is None else float(cell_in_column_unit(heading, repr(cell)))
 
 
 def _plain_name(heading: str) -> str:
@@ -231,7 +243,7 @@ def _plain_name(heading: str) -> str:
 def _property_of(known: Heading | None, heading: str) -> str:
     """Return as what numbers of a column may be told."""
     if known is not None:
-        return "log_conductivity" if known.column == "conductivity_s_cm" else known.column
+        return LOG10 if known.column == "conductivity_s_cm" else known.column
     match = _WITH_UNIT.fullmatch(heading)
     name = re.sub(r"\W+", "_", (match[1] if match else heading).lower(), flags=re.ASCII).strip("_")
     return (name if re.match(r"[a-z]", name) else f"result_{name}".rstrip("_"))[:60]
@@ -261,6 +273,9 @@ def _notes_on(columns: Sequence[OwnColumn], lines: Sequence[int]) -> Iterator[st
         if one.is_converted:
             unit = COLUMN_BY_NAME[one.name].unit
             yield f"The column {shown(one.heading)} is read as {one.name}, its numbers converted to {unit}."
+        if (found := _heading(one.heading)) is not None and found.is_bare:
+            yield (f"The column {shown(one.heading)} states no unit, so it is taken as a quantity of your own; headed "
+                   f"{heading_text(found.column)!r} it is a known one.")  # fmt: skip
         if one.kind == "label":
             why = f"has more than {MAX_CATEGORIES} different texts" if one.known else "is empty"
             yield f"The column {shown(one.heading)} {why}: it is kept, and nothing is learned from it."

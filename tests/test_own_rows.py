@@ -152,6 +152,17 @@ def test_a_conductivity_is_told_by_its_logarithm() -> None:
     assert plain["log_conductivity"] == -4
 
 
+def test_a_column_of_logarithms_is_told_as_it_stands() -> None:
+    found = parted(read_own_rows("log10_conductivity_s_cm,x\n-4,1\n,2\n"), ["log_conductivity"], {})
+    assert (list(found.pool), found.past) == (["x"], [{"x": 1, "log_conductivity": -4}])
+
+
+def test_a_quantity_without_its_unit_is_said_to_be_none_that_is_known() -> None:
+    rows = read_own_rows("conductivity,x\n1e-4,1\n2e-4,2\n")
+    assert rows.columns[0].told_as == "conductivity"
+    assert "headed 'conductivity [S/cm]' it is a known one" in rows.notes[0]
+
+
 def test_failures_are_told_with_their_reason() -> None:
     found = parted(read_own_rows("x,yield,Failure\n1,5,\n2,,cracked\n3,,\n"), ["yield"], {})
     assert [row.get("failure") for row in found.past] == [None, "cracked"]

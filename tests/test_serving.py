@@ -251,6 +251,7 @@ def test_the_client_reaches_data_candidates_and_campaigns(service: httpx.Client)
         candidates = [{"temp_c": 1000.0 + 50 * i} for i in range(6)]
         settings = {"name": "by-client", "pool": {"rows": candidates}, "objectives": [{"property": "rel_density_pct"}]}
         assert client.new_campaign(settings).n_candidates == 6
+        assert [c.kind for c in client.candidates("T,route\n1,a\n2,b\n").columns] == ["numeric", "categorical"]
         first, second, third = client.ask("by-client", 3, request_key="monday")
         assert [e.id for e in client.ask("by-client", 3, request_key="monday")] == [first.id, second.id, third.id]
         assert client.tell("by-client", first.id, {"rel_density_pct": 92.0}, {"rel_density_pct": 0.5}).status == "told"
