@@ -54,16 +54,14 @@ class Composition:
     Attributes:
         text: The formula as it was given, outer blanks removed.
         counts: Whole numbers of parts of an atom per formula unit, in the order of first appearance.
-        slacks: Half a unit in the last printed digit of each amount, in the same parts; zero where the amount
-            is a whole number or has one decimal, which are taken as exact. Where an amount of the formula
-            shows four significant digits, every decimal amount is taken as rounded to four, and every amount
-            where they add up to 100, as tables of glasses print them.
+        halves: Half a unit in the last printed digit of each amount, in halves of a part; zero where the amount
+            is a whole number or has one decimal, which are taken as exact.
         scale: How many parts make an atom.
     """
 
     text: str
     counts: Mapping[str, int]
-    slacks: Mapping[str, int]
+    halves: Mapping[str, int]
     scale: int
 
     @cached_property
@@ -73,8 +71,19 @@ class Composition:
 
     @cached_property
     def slack(self) -> Mapping[str, Fraction]:
-        """The slacks in atoms."""
-        return {symbol: Fraction(n, self.scale) for symbol, n in self.slacks.items()}
+        """By how much each amount may be off for having been rounded.
+
+        That is half a unit in its last printed digit. Where an amount of the formula shows four significant digits,
+        every decimal amount is taken as rounded to four, and every amount where they add up to 100, as tables of
+        glasses print them.
+        """
+        slack = {symbol: Fraction(n, 2 * self.scale) for symbol, n in self.halves.items()}
+        if _FOUR_DIGITS.search(self.text):
+            is_percent = abs(sum(self.amounts.values(), Fraction(0)) - 100) <= Fraction(1, 10)
+            for symbol, amount in self.amounts.items():
+                if is_percent or amount.denominator != 1:
+                    slack[symbol] = max(slack[symbol], _half_of_fourth_digit(math.floor(math.log10(amount))))
+        return slack
 
     @cached_property
     def n_atoms(self) -> float:
@@ -93,10 +102,10 @@ class Composition:
 
 
 class _Decimal(NamedTuple):
-    """A decimal number ``n / 10**digits`` with a slack of ``slack / (2 * 10**digits)``."""
+    """A decimal number ``n / 10**digits`` that may be off by ``halves / (2 * 10**digits)``."""
 
     n: int
-    slack: int
+    halves: int
     digits: int
 
 
@@ -227,18 +236,18 @@ def _nested_parts(formula: str) -> list[tuple[str, _Decimal]]:
 
 
 def _times(amount: _Decimal, times: _Decimal) -> _Decimal:
-    slack = amount.slack * times.n + amount.n * times.slack
-    return _Decimal(amount.n * times.n, slack, amount.digits + times.digits)
+    halves = amount.halves * times.n + amount.n * times.halves
+    return _Decimal(amount.n * times.n, halves, amount.digits + times.digits)
 
 
 def _merged(formula: str, parts: Sequence[tuple[str, _Decimal]]) -> Composition:
     digits = max([amount.digits for _, amount in parts])
     counts: dict[str, int] = {}
-    slacks: dict[str, int] = {}
-    for symbol, (n, slack, own_digits) in parts:
+    halves: dict[str, int] = {}
+    for symbol, (n, half, own_digits) in parts:
         unit = 10 ** (digits - own_digits)
         counts[symbol] = counts.get(symbol, 0) + n * unit
-        slacks[symbol] = slacks.get(symbol, 0) + slack * unit
+        halves[symbol] = halves.get(symbol, 0) + half * unit
     scale = 10**digits
     for n in counts.values():
         if not _is_within(n, scale):
@@ -246,29 +255,12 @@ def _merged(formula: str, parts: Sequence[tuple[str, _Decimal]]) -> Composition:
                 f"The formula {shown(formula)} multiplies out to an amount outside 0.000000001 to {MAX_AMOUNT} atoms; "
                 "scale the formula or leave an absent element out."
             )
-    if _FOUR_DIGITS.search(formula):
-        counts, slacks, scale = _rounded_to_four(counts, slacks, scale, digits)
-    return Composition(formula, {s: 2 * n for s, n in counts.items()}, slacks, 2 * scale)
+    return Composition(formula, counts, halves, scale)
 
 
-def _rounded_to_four(
-    counts: dict[str, int], slacks: dict[str, int], scale: int, digits: int
-) -> tuple[dict[str, int], dict[str, int], int]:
-    """Return amounts with slacks of at least half of the fourth digit, in parts of which that is a whole number."""
-    is_percent = 10 * abs(sum(counts.values()) - 100 * scale) <= scale
-    finest = digits
-    half = {}
-    for symbol, n in counts.items():
-        if is_percent or n % scale:
-            half[symbol] = 3 - math.floor(math.log10(n / scale))
-            finest = max(finest, half[symbol])
-    if finest > digits:
-        finer = 10 ** (finest - digits)
-        counts, slacks = ({s: n * finer for s, n in of.items()} for of in (counts, slacks))
-        scale *= finer
-    for symbol, digit in half.items():
-        slacks[symbol] = max(slacks[symbol], scale // 10**digit)
-    return counts, slacks, scale
+@lru_cache(maxsize=64)
+def _half_of_fourth_digit(magnitude: int) -> Fraction:
+    return Fraction(1, 2) * Fraction(10) ** (magnitude - 3)
 
 
 class AmountArrays(NamedTuple):
@@ -438,6 +430,21 @@ class ChargeBalance:
     repair: str | None = None
 
 
+class _Scaled(NamedTuple):
+    """Amounts and slacks as whole numbers, in units of one part in `scale` of an atom."""
+
+    scale: int
+    counts: list[int]
+    slacks: list[int]
+
+
+def _scaled(composition: Composition) -> _Scaled:
+    amounts, slacks = composition.amounts.values(), composition.slack.values()
+    scale = math.lcm(*{v.denominator for v in amounts}, *{v.denominator for v in slacks})
+    whole = [[v.numerator * (scale // v.denominator) for v in values] for values in (amounts, slacks)]
+    return _Scaled(scale, *whole)
+
+
 def _is_allowed(symbol: str, state: int, amounts: Mapping[str, int]) -> bool:
     """Tell whether the other elements of the formula leave room for a state."""
     if state < 0:
@@ -539,8 +546,8 @@ def _total(counts: Iterable[int], assignment: Sequence[int]) -> int:
 
 
 def _single_valence(composition: Composition, options: Sequence[tuple[int, ...]]) -> ChargeBalance | None:
-    scale, amounts, counts = composition.scale, composition.counts, composition.counts.values()
-    slacks = composition.slacks.values()
+    amounts = composition.counts
+    scale, counts, slacks = _scaled(composition)
     usual = tuple(states[0] for states in options)
     if _total(counts, usual) == 0:
         return ChargeBalance(

@@ -276,6 +276,28 @@ class Prediction:
     distance: float
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Asked:
+    """Samples that `require_usable` has let pass, as the models see them.
+
+    Attributes:
+        samples: The samples, n of them.
+        chemistries: What their formulas say.
+        features: Shape (n, f).
+    """
+
+    samples: Sequence[Sample]
+    chemistries: Sequence[Chemistry]
+    features: Array
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample]) -> Asked:
+        """Compute the features of some samples."""
+        chemistries = [chemistry_of(sample.formula) for sample in samples]
+        is_many = len(samples) >= LEAST_MANY
+        return cls(samples, chemistries, many_features(samples, chemistries) if is_many else feature_matrix(samples))
+
+
 @dataclass(frozen=True, eq=False)
 class Models:
     """The promoted models together."""
@@ -303,10 +325,12 @@ class Models:
         """Predict as `predict` does, samples that `require_usable` has let pass."""
         if not samples:
             return []
-        chemistries = [chemistry_of(sample.formula) for sample in samples]
-        is_many = len(samples) >= LEAST_MANY
-        features = many_features(samples, chemistries) if is_many else feature_matrix(samples)
-        lines = self.conductivity.lines(features)
+        asked = Asked.of(samples)
+        return self.predictions(asked, self.conductivity.lines(asked.features))
+
+    def predictions(self, asked: Asked, lines: Lines) -> list[Prediction]:
+        """Return the predictions of samples whose lines are known."""
+        samples = asked.samples
         temp_c = np.array([ROOM_TEMPERATURE_C if s.meas_temp_c is None else s.meas_temp_c for s in samples])
         sigma = self.conductivity.log_sigma(lines, temp_c)
         energy, energy_half = self.conductivity.ea(lines)
@@ -317,8 +341,8 @@ class Models:
             ]
         ).tolist()  # fmt: skip
         given = zip(
-            samples, chemistries, lines.family, self.conductivity.distance(features).tolist(), temp_c.tolist(),
-            sigma[1].tolist(), numbers, strict=True,
+            samples, asked.chemistries, lines.family, self.conductivity.distance(asked.features).tolist(),
+            temp_c.tolist(), sigma[1].tolist(), numbers, strict=True,
         )  # fmt: skip
         out = []
         for sample, chemistry, family, distance, temp, width, values in given:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from nascreen.errors import InputError, TableError, shown
 from nascreen.features import chemistry_of
-from nascreen.models import Models, Prediction, require_sodium
+from nascreen.models import Asked, Lines, Models, Prediction, require_sodium
 from nascreen.records import ALIASES, COLUMN_BY_NAME, Sample, sample_from_cells
 from nascreen.spreadsheets import Limits, Sheet, read_sheet, sheet_of_bytes, with_decimal_points
 from nascreen.units import near_name
@@ -96,26 +97,58 @@ def predict_cells(
         on_progress: Called with the number of rows done.
     """
     out: list[dict[str, str]] = []
-    for start in range(0, len(rows), CHUNK):
-        out.extend(_predict_chunk(rows[start : start + CHUNK], models, strict=strict))
-        if on_progress:
-            on_progress(len(out))
+    # The models need no interpreter while they run, so that the next rows are read meanwhile.
+    with ThreadPoolExecutor(1) as pool:
+        waiting: list[_Chunk] = []
+        for start in range(0, len(rows), CHUNK):
+            waiting.append(_Chunk.of(rows[start : start + CHUNK], models, pool, strict=strict))
+            if len(waiting) > 1:
+                out.extend(waiting.pop(0).cells(models))
+                _tell(on_progress, len(out))
+        for chunk in waiting:
+            out.extend(chunk.cells(models))
+            _tell(on_progress, len(out))
     return out
 
 
-def _predict_chunk(rows: Sequence[Mapping[str, str]], models: Models, *, strict: bool) -> list[dict[str, str]]:
-    samples: dict[int, Sample] = {}
-    errors: dict[int, str] = {}
-    for i, cells in enumerate(rows):
-        try:
-            samples[i] = conditions_from_cells(cells, strict=strict)
-        except InputError as error:
-            errors[i] = str(error)
-    predictions = dict(zip(samples, models.predict_usable(list(samples.values())), strict=True))
-    empty = dict.fromkeys(RESULT_COLUMNS, "")
-    return [
-        result_cells(predictions[i]) if i in predictions else {**empty, "error": errors[i]} for i in range(len(rows))
-    ]
+def _tell(on_progress: Callable[[int], None] | None, n_done: int) -> None:
+    if on_progress:
+        on_progress(n_done)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Chunk:
+    """Rows that are being predicted.
+
+    Attributes:
+        errors: Why a row cannot be used, empty where it can.
+        asked: The others.
+        lines: Their lines, once they are known.
+    """
+
+    errors: list[str]
+    asked: Asked
+    lines: Future[Lines] | None
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, str]], models: Models, pool: ThreadPoolExecutor, *, strict: bool) -> _Chunk:
+        """Read rows and have their lines predicted."""
+        samples: list[Sample] = []
+        errors: list[str] = []
+        for cells in rows:
+            try:
+                samples.append(conditions_from_cells(cells, strict=strict))
+                errors.append("")
+            except InputError as error:
+                errors.append(str(error))
+        asked = Asked.of(samples)
+        return cls(errors, asked, pool.submit(models.conductivity.lines, asked.features) if samples else None)
+
+    def cells(self, models: Models) -> list[dict[str, str]]:
+        """Return the cells of each row once the lines are known."""
+        predictions = iter(models.predictions(self.asked, self.lines.result()) if self.lines else ())
+        empty = dict.fromkeys(RESULT_COLUMNS, "")
+        return [{**empty, "error": error} if error else result_cells(next(predictions)) for error in self.errors]
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,11 +110,12 @@ def syncs(n_tells: int = 50) -> Figures:
         yield "sync before the answer", "PostgreSQL", f"of {n_tells}", trace_postgres(server, n_tells)
 
 
-def sequences(n: int, n_jobs: int) -> Figures:
-    for name, share, run in (("SQLite", 1, _sequences_on_sqlite), ("PostgreSQL", 10, _sequences_on_postgres)):
+def sequences(n: int, databases: Sequence[str], n_jobs: int) -> Figures:
+    runs = {"SQLite": _sequences_on_sqlite, "PostgreSQL": _sequences_on_postgres}
+    for name in databases:
         began = time.time()
         with ProcessPoolExecutor(n_jobs) as pool:
-            done = sum(pool.map(run, [-(-n // share // n_jobs)] * n_jobs))
+            done = sum(pool.map(runs[name], [-(-n // n_jobs)] * n_jobs))
         yield "sequences without a divergence", name, "n", done
         yield "sequences without a divergence", name, "wall_s", time.time() - began
 
@@ -169,13 +170,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", choices=["crash", "race", "sync", "sequences", "all"])
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--sequences", type=int, default=2000, help="on SQLite; a tenth of it on PostgreSQL")
+    parser.add_argument("--sequences", type=int, default=2000, help="on each database")
     parser.add_argument("--jobs", type=int, default=2, help="stores at a time, for crash and sequences")
-    parser.add_argument("--databases", nargs="+", default=["SQLite", "PostgreSQL"], help="of the crashes")
+    parser.add_argument("--databases", nargs="+", default=["SQLite", "PostgreSQL"], help="of crash and sequences")
     options = parser.parse_args()
     studies: dict[str, Callable[[], Figures]] = {
         "crash": lambda: crashes(options.kills, options.databases, options.jobs), "race": races, "sync": syncs,
-        "sequences": lambda: sequences(options.sequences, options.jobs),
+        "sequences": lambda: sequences(options.sequences, options.databases, options.jobs),
     }  # fmt: skip
     for name, study in studies.items():
         if options.study in (name, "all"):
