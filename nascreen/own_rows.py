@@ -19,7 +19,7 @@ from nascreen.encoding import MAX_CATEGORIES
 from nascreen.errors import FormulaError, NascreenError, TableError, shown
 from nascreen.goals import LONGEST_UNIT, check_bounds, column_of, is_log
 from nascreen.history import MAX_TEXT, Value, checked_text
-from nascreen.pools import MAX_COLUMNS, cells_of, read_pool
+from nascreen.pools import MAX_COLUMNS, PRIOR, cells_of, read_pool
 from nascreen.records import COLUMN_BY_NAME
 from nascreen.spreadsheets import Limits, sheet_of_bytes
 from nascreen.units import Heading, cell_in_column_unit, heading_text, read_heading
@@ -166,7 +166,8 @@ def _columns_of(table: Mapping[str, Sequence[Value]], lines: Sequence[int]) -> I
             prop += "_2"
         taken.add(prop)
         unit = "" if column_of(prop) else _unit_in(heading)
-        yield OwnColumn(heading, name, _kind_of(values), values, prop, unit, _is_converted(known))
+        kind = "label" if name.startswith(PRIOR) else _kind_of(values)
+        yield OwnColumn(heading, name, kind, values, prop, unit, _is_converted(known))
 
 
 def _formula_heading(table: Mapping[str, Sequence[Value]]) -> str:
@@ -276,7 +277,9 @@ def _notes_on(columns: Sequence[OwnColumn], lines: Sequence[int]) -> Iterator[st
         if (found := _heading(one.heading)) is not None and found.is_bare:
             yield (f"The column {shown(one.heading)} states no unit, so it is taken as a quantity of your own; headed "
                    f"{heading_text(found.column)!r} it is a known one.")  # fmt: skip
-        if one.kind == "label":
+        if one.name.startswith(PRIOR):
+            yield f"The column {shown(one.heading)} holds what is expected before any result, and is no input."
+        elif one.kind == "label":
             why = f"has more than {MAX_CATEGORIES} different texts" if one.known else "is empty"
             yield f"The column {shown(one.heading)} {why}: it is kept, and nothing is learned from it."
         if one.kind != "numeric" and (place := _stray_text(one.cells)) is not None:

@@ -119,6 +119,15 @@ def test_a_column_of_many_texts_is_kept_and_said_not_to_be_learned_from() -> Non
     assert "nothing is learned from it" in rows.notes[0]
 
 
+def test_a_prior_mean_is_no_input(tmp_path: Path) -> None:
+    rows = read_own_rows("x,prior.density\n1,90\n2,91\n3,92\n")
+    assert kinds(rows)["prior.density"] == "label"
+    assert "before any result" in rows.notes[0]
+    own = parted(rows, ["density"], {})
+    campaign = Campaign.create(f"sqlite:///{tmp_path}/lab.db", "own", own.pool, [Objective("density")], kinds=own.kinds)
+    assert campaign.pool.inputs == ("x",)
+
+
 def test_a_stray_text_among_numbers_is_said() -> None:
     rows = read_own_rows("T,x\n1,1\n2,2\nabout 3,3\n4,4\n")
     assert kinds(rows)["T"] == "categorical"
