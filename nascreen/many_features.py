@@ -1,6 +1,6 @@
 """Features of many samples at once, the same as those of `nascreen.features.feature_matrix` in single precision.
 
-Text is read row by row; all that follows is arithmetic on arrays, in which a row costs a twentieth of what it costs
+Text is read row by row; all that follows is arithmetic on arrays, in which a row costs a tenth of what it costs
 alone. An element stands in a slot of its row, with its amount and its oxidation state.
 """
 
