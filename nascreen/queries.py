@@ -77,7 +77,7 @@ _DERIVED: tuple[tuple[str, str, str], ...] = (
     ("strength_mpa", "10 ** log_strength::DOUBLE", "Strength in MPa"),
     ("strength_lo", "10 ** (log_strength - strength_half)::DOUBLE", "Lower 90 % limit of the strength in MPa"),
     ("strength_hi", "10 ** (log_strength + strength_half)::DOUBLE", "Upper 90 % limit of the strength in MPa"),
-    ("in_domain", "doubts = 0", "Whether the models have earned trust there"),
+    ("in_domain", "doubts = 0", "Whether it lies inside the domain of the models"),
 )
 _KEPT: tuple[FilterColumn, ...] = (
     FilterColumn("candidate", "number", "Number of the candidate in its screen"),

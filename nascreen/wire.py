@@ -115,7 +115,7 @@ class Predicted(Answer):
     strength_hi: float
     thinnest_um: float = Field(description="Thinnest disc that carries what 15 MPa carry at 850 µm, in µm.")
     resistance_ohm_cm2: float = Field(description="Area-specific resistance of that disc at 25 °C in Ω cm².")
-    in_domain: bool = Field(description="False where the models have not earned trust.")
+    in_domain: bool = Field(description="Whether it lies inside the domain of the models.")
     domain_note: str = Field(description="Why, in words, and notes that do not lessen trust.")
     distance: float = Field(description="Distance to the nearest composition learned from, 0 to 1.41.")
     above_s_cm: float | None = Field(None, description="Conductivity asked about in S/cm.")

@@ -79,7 +79,7 @@ class RankedOut(Answer):
     strength_hi: float
     thinnest_um: float = Field(description="Thinnest self-supporting disc in µm.")
     resistance_ohm_cm2: float = Field(description="Area-specific resistance of that disc at 25 °C in Ω cm².")
-    in_domain: bool = Field(description="False where the models have not earned trust.")
+    in_domain: bool = Field(description="Whether it lies inside the domain of the models.")
     domain_note: str = Field(description="Why not, in words.")
     novelty: float = Field(description="Distance in composition to the nearest measured sample, 0 to 1.41.")
     cost_usd_kg: float | None = Field(None, description="Price of its elements in US dollars per kg.")

@@ -826,6 +826,8 @@ def test_a_slider_that_stops_has_its_answer_and_its_plot_in_150_ms(reader: Reade
         ("readNumber('−25')", -25), ("readNumber('1 2')", "NaN"), ("readNumber('0x10')", "NaN"),
         ("readNumber('1,5')", "NaN"), ("readNumber('Infinity')", "NaN"), ("readNumber('٣')", "NaN"),
         ("formula('Na3.4Zr2(PO4)3').textContent", "Na3.4Zr2(PO4)3"),
+        ("prose('0.1 by 4e-05, of text-12345e67 (-2e-3)').map(n => n.textContent ?? n).join('')",
+         "0.1 by 4.0×10⁻⁵, of text-12345e67 (−2.0×10⁻³)"),
         ("prose('a (doi:10.1000/x_y).').map(n => n.href || n).join('|')", "a (|https://doi.org/10.1000/x_y|)."),
     ],
 )  # fmt: skip

@@ -70,7 +70,7 @@ export function formula(text) {
 
 /** Return prose as nodes: addresses of texts become links, small numbers powers of ten, formulas get subscripts. */
 export function prose(text) {
-  const pattern = /doi:(10\.[^\s,;|]*[^\s,;|.)])|\b(\d+(?:\.\d+)?e[+-]?\d+)\b|\b((?:[A-Z][a-z]?\d*(?:\.\d+)?|[([]|[)\]]\d*(?:\.\d+)?){2,})(?![a-z])/g;
+  const pattern = /doi:(10\.[^\s,;|]*[^\s,;|.)])|(?<![\w.]|\w-)(-?\d+(?:\.\d+)?e[+-]?\d{1,2})\b|\b((?:[A-Z][a-z]?\d*(?:\.\d+)?|[([]|[)\]]\d*(?:\.\d+)?){2,})(?![a-z])/g;
   const nodes = [];
   let end = 0;
   for (const found of String(text).matchAll(pattern)) {
@@ -85,7 +85,7 @@ export function prose(text) {
 
 function proseNode([, doi, small, material]) {
   if (doi) return doiLink(doi);
-  if (small) return sci(Number(small), Math.max(2, small.split("e")[0].replace(".", "").length));
+  if (small) return sci(Number(small), Math.max(2, small.split("e")[0].replace(/\D/g, "").length));
   return /\d/.test(material) && /[A-Z].*[A-Z]|[A-Z][a-z]\d|[A-Z]\d/.test(material) ? formula(material) : null;
 }
 

@@ -62,7 +62,7 @@ class PredictView {
       conductivity_kind: new ListField("Kind of conductivity", KINDS, changed),
     };
     this.above = h("input", { type: "text", id: "above", class: "number", autocomplete: "off", spellcheck: "false",
-      placeholder: "such as 1e-3", on: { input: () => this.changed(null, "typed") } });
+      placeholder: "1e-3", on: { input: () => this.changed(null, "typed") } });
   }
 
   form() {
