@@ -1,10 +1,10 @@
 """Accuracy on papers left out: the promoted model, baselines and peers, on the same folds.
 
-    python experiments/accuracy/run.py [--seeds 5] [--peer-seeds 3] [--out results] [--promote]
+    python experiments/accuracy/run.py [--seeds 5] [--peer-seeds 5] [--out results] [--promote]
 
 Hyperparameters are tuned inside each fold. Writes ``results.csv`` and ``predictions.csv`` (each row by models that had
 not seen its paper) beside this file and the table in the README, and logs to MLflow under ``--out``. ``--promote``
-replaces the models that predictions use, from the same folds. Peers run on the first shuffles alone. Also says which
+replaces the models that predictions use, from the same folds. Peers run on the same folds. Also says which
 form of the Arrhenius law the reported activation energies belong to.
 """
 
@@ -159,7 +159,7 @@ def publish(cv: CrossValidation, scores: Sequence[ScoreRow]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--peer-seeds", type=int, default=3)
+    parser.add_argument("--peer-seeds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("results"))
     parser.add_argument("--promote", action="store_true", help="replace the models that predictions use")
     options = parser.parse_args()
