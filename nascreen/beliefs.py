@@ -3,9 +3,9 @@ r"""What is believed of the candidates of a campaign, property by property, from
 Several models of a property are averaged, since none is right for every table:
 
     with prior     a Gaussian process whose mean holds the prior mean, such as that of the literature model
-    without        the same without; the odds of the two are those of their evidence, begun in favour of the prior
-                   mean (R. E. Kass and A. E. Raftery, J. Am. Stat. Assoc. 90, 773 (1995),
-                   doi:10.1080/01621459.1995.10476572), so that a wrong one is dropped
+    without        the same without; the odds of the two are those of their evidence (R. E. Kass and A. E. Raftery,
+                   J. Am. Stat. Assoc. 90, 773 (1995), doi:10.1080/01621459.1995.10476572), so that a wrong prior mean
+                   is dropped; they begin in favour of it, unless it jumps at random between like rows
     trees          a forest, by the likelihood of told values that a model was not taught (Y. Yao, A. Vehtari,
                    D. Simpson and A. Gelman, Bayesian Anal. 13, 917 (2018), doi:10.1214/17-BA1091), once `MIN_FOR_TREES`
                    candidates are told
@@ -38,11 +38,19 @@ _NONE: Index = np.empty(0, dtype=np.intp)
 MIN_FOR_TREES = 8
 """Different told candidates below which a forest is not asked."""
 
-TREE_LOG_ODDS = -3.0
+TREE_LOG_ODDS = -0.8
 """Odds of the forest where it foretells as well as the processes, which find the good ones sooner then."""
 
 PRIOR_LOG_ODDS = 1.0
 """Odds of a process with a prior mean before anything is told."""
+
+PRIOR_ROWS = 100
+"""Rows by which it is judged whether a prior mean follows the inputs."""
+
+SMOOTH_SHARE = 0.5
+LEAST_SHARE_TOLD = 0.05
+ROUGH_POWER = 3.0
+"""The odds fall with this power of the share that follows the inputs, below `SMOOTH_SHARE` and down to the least."""
 
 PRIOR_KNOWN = 2.0
 """How many told values the spread of a prior mean is worth as knowledge of theirs."""
@@ -249,19 +257,40 @@ def model_of(problem: Problem, name: str) -> Model:
     plain = Rows(inputs.values[told], inputs.groups, scale.forward(known), noise)
     rows = [plain] if prior is None else [replace(plain, prior_mean=prior[told]), plain]
     processes = tuple(GaussianProcess.fit(one) for one in rows)
-    odds = _softmax(PRIOR_LOG_ODDS * np.arange(len(rows))[::-1] + [process.log_evidence for process in processes])
+    begun = [] if prior is None else [_log_odds(_told_by_inputs(inputs, prior))]
+    odds = _softmax(np.array([*begun, 0.0]) + [process.log_evidence for process in processes])
     codes = np.unique(told, return_inverse=True)[1]
     n = len(set(codes.tolist()))
     wide = widening(n, 0.0 if prior is None else PRIOR_KNOWN) ** 2
     if n < MIN_FOR_TREES:
         return Model(name, sign, scale, processes, None, tuple(odds), prior, wide, _NONE)
-    held_out = _held_out(rows, codes)
+    held_out = _held_out(processes, odds, codes)
     wide = max(wide, held_out.widening)
     forest, share = _forest(plain, codes, held_out.log_density)
     if share < LEAST_SHARE:
         return Model(name, sign, scale, processes, None, tuple(odds), prior, wide, _NONE)
     weights = (*((1 - share) * odds), share)
     return Model(name, sign, scale, processes, forest, weights, prior, wide, _NONE)
+
+
+def _told_by_inputs(inputs: Encoded, prior: Array) -> float:
+    """Return the share of a prior mean's variance that a process foretells of a row from other rows, at least 0.
+
+    What jumps at random between like rows is no function of the inputs, so that no smooth property follows it.
+    """
+    some = np.sort(np.random.default_rng(0).permutation(len(prior))[:PRIOR_ROWS])
+    targets = prior[some] - prior[some].mean()
+    spread = float(targets.std())
+    if spread == 0.0:
+        return 1.0
+    rows = Rows(inputs.values[some], inputs.groups, targets / spread, np.zeros(len(some)))
+    foretold, _ = GaussianProcess.fit(rows).left_out(np.arange(len(some)))
+    return float(np.clip(1 - np.mean((rows.targets - foretold) ** 2), 0.0, 1.0))
+
+
+def _log_odds(share: float) -> float:
+    """Return the logarithm of the odds of a process with a prior mean of which that share follows the inputs."""
+    return float(PRIOR_LOG_ODDS + ROUGH_POWER * np.log(min(max(share, LEAST_SHARE_TOLD) / SMOOTH_SHARE, 1.0)))
 
 
 def _softmax(logs: Array) -> Array:
@@ -284,33 +313,22 @@ class _HeldOut:
     widening: float
 
 
-def _held_out(rows: Sequence[Rows], codes: Index) -> _HeldOut:
-    """Teach each half of the candidates and foretell the other.
+def _held_out(processes: Sequence[GaussianProcess], odds: Array, codes: Index) -> _HeldOut:
+    """Foretell each told value from those of all other candidates.
 
     Args:
-        rows: What each process is taught, with the prior mean or without.
-        codes: Candidate of each row, so that replicates lie in one half.
+        processes: With the prior mean or without.
+        odds: How much each counts, shape (n_processes,).
+        codes: Candidate of each row, so that replicates are left out together.
     """
-    half = np.random.default_rng(0).permutation(int(codes.max()) + 1)[codes] % 2
-    error, variance = np.empty(len(codes)), np.empty(len(codes))
-    for part in (0, 1):
-        asked = np.flatnonzero(half == part)
-        error[asked], variance[asked] = _foretold(rows, np.flatnonzero(half != part), asked)
-    squares = error**2 / variance
+    found = [process.left_out(codes) for process in processes]
+    means, variances = np.array([mean for mean, _ in found]), np.array([variance for _, variance in found])
+    mean = odds @ means
+    variance = odds @ (variances + (means - mean) ** 2)
+    squares = (processes[0].rows.targets - mean) ** 2 / variance
     wide = (CALIBRATION_KNOWN + squares.sum()) / (CALIBRATION_KNOWN + len(squares))
     wide = float(np.clip(wide, 1.0, MAX_WIDENING**2))
     return _HeldOut(squares, -0.5 * (np.log(2 * np.pi * wide * variance) + squares / wide), wide)
-
-
-def _foretold(rows: Sequence[Rows], taught: Index, asked: Index) -> tuple[Array, Array]:
-    """Return error and expected variance of some rows under processes that were taught others."""
-    processes = [GaussianProcess.fit_in_short(one.part(taught)) for one in rows]
-    odds = _softmax(np.array([process.log_evidence for process in processes]))
-    sources = tuple(p.posterior(one.values[asked], None if one.prior_mean is None else one.prior_mean[asked])
-                    for p, one in zip(processes, rows, strict=True))  # fmt: skip
-    noise = float(odds @ [process.learned_noise_variance for process in processes])
-    belief = Belief.of(sources, tuple(odds), noise, 1.0)
-    return rows[0].targets[asked] - belief.mean, belief.variance + noise + rows[0].noise_variance[asked]
 
 
 def _forest(rows: Rows, codes: Index, rival: Array) -> tuple[Forest, float]:

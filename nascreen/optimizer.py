@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import get_args
 
 import numpy as np
@@ -266,19 +267,29 @@ class _Batch:
 
     worth: _Worth
     beliefs: Beliefs
-    posteriors: dict[str, Belief]
     is_free: Flags
     chosen: list[int] = field(default_factory=list)
     utilities: list[float] = field(default_factory=list)
+    n_learned: int = 0
 
     @classmethod
     def over(cls, worth: _Worth, places: Index) -> _Batch:
-        beliefs = worth.candidates[places]
-        inputs = worth.problem.inputs
-        posteriors = {name: model.belief(inputs, beliefs.rows) for name, model in worth.models.items()}
-        return cls(worth, beliefs, posteriors, np.ones(len(places), dtype=bool))
+        return cls(worth, worth.candidates[places], np.ones(len(places), dtype=bool))
+
+    @cached_property
+    def posteriors(self) -> dict[str, Belief]:
+        """What is believed of the shortlist together, from what is told and what was learned of those chosen."""
+        inputs = self.worth.problem.inputs
+        return {name: model.belief(inputs, self.beliefs.rows) for name, model in self.worth.models.items()}
 
     def current(self) -> Beliefs:
+        """Return what is believed once those chosen are measured; one choice alone never asks."""
+        if not self.chosen:
+            return self.beliefs
+        for place in self.chosen[self.n_learned :]:
+            for name in self.worth.wanted:
+                self.posteriors[name] = self.posteriors[name].learn(np.array([place]))
+        self.n_learned = len(self.chosen)
         return replace(self.beliefs, sd={name: p.sd for name, p in self.posteriors.items()})
 
     def fill(self, n: int, value: Callable[[Beliefs], Array]) -> None:
@@ -296,8 +307,6 @@ class _Batch:
             codes = distinct[self.beliefs.rows]
             self.is_free &= codes != codes[place]
         self.worth.believe_measured(self.beliefs, place)
-        for name in self.worth.wanted:
-            self.posteriors[name] = self.posteriors[name].learn(np.array([place]))
 
 
 def _shortlist(utility: Array, size: int) -> Index:
@@ -323,6 +332,7 @@ def _choose(worth: _Worth, n: int, places: Index, rng: np.random.Generator) -> _
 def _one_draw(worth: _Worth, batch: _Batch, rng: np.random.Generator) -> Array:
     """Return one joint draw of the merit of the shortlist, of several by random weights."""
     n = len(batch.beliefs.rows)
+    batch.current()
     draws = np.stack([m.of(batch.posteriors[m.name].draws(rng.standard_normal((1, n)))[0]) for m in worth.merits])
     weights = rng.dirichlet(np.ones(len(draws)))[:, None]
     return np.asarray(draws[0] if len(draws) == 1 else (weights * draws).min(axis=0) + 0.05 * (weights * draws).sum(0))

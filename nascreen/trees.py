@@ -20,13 +20,14 @@ Index = NDArray[np.intp]
 N_TREES = 32
 N_TRIES = 6
 MAX_DEPTH = 7
+LEAST_GAIN = 1e-12
 NOISE_VARIANCES = np.exp(np.linspace(-6.0, 1.0, 15))
 """What the forest leaves unexplained is one of these, in units of the variance of what is told."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Level:
-    """Where each node of a level sends its rows, each of shape (n_trees, n_nodes).
+    """Where each node of a level sends its rows, each of shape (n_nodes,), counted through all trees.
 
     A row goes to ``right`` where the value of the column is at least ``cut``, to ``left`` otherwise.
     """
@@ -43,8 +44,7 @@ class Forest:
 
     Attributes:
         levels: From the roots down.
-        leaves: Value of each leaf, shape (n_trees, n_leaves).
-        counts: How often each tree was taught each row, shape (n_trees, n).
+        leaves: Value of each leaf, shape (n_leaves,), counted through all trees.
         noise_variance: Variance of a told value about what the forest predicts, learned from rows not taught.
         log_density: Logarithm of the density of each told value under the trees that were not taught it, NaN where
             nearly all were, shape (n,).
@@ -52,7 +52,6 @@ class Forest:
 
     levels: tuple[_Level, ...]
     leaves: Array
-    counts: Array
     noise_variance: float
     log_density: Array
 
@@ -67,28 +66,29 @@ class Forest:
         """
         rng = np.random.default_rng(seed)
         n = len(values)
-        counts = rng.multinomial(n, np.full(n, 1 / n), size=N_TREES).astype(np.float64)
+        counts = rng.multinomial(n, np.full(n, 1 / n), size=N_TREES)
+        taught = np.flatnonzero(counts)
+        rows, weights = taught % n, counts.ravel()[taught].astype(np.float64)
+        totals = weights * targets[rows]
         levels: list[_Level] = []
-        nodes = np.zeros((N_TREES, n), dtype=np.intp)
-        n_nodes = 1
+        nodes = _roots(n)
         while len(levels) < MAX_DEPTH:
-            level = _grown(values, targets, counts, nodes, n_nodes, rng)
+            level = _grown(values, _Members.of(nodes.ravel()[taught], rows, weights, totals), rng)
             if level is None:
                 break
             levels.append(level)
-            nodes, n_nodes = _descended(level, values, nodes), int(level.right.max()) + 1
-        totals = _sums(nodes, counts * targets, n_nodes)
-        leaves = totals / np.maximum(_sums(nodes, counts, n_nodes), 1e-9)
-        told = np.take_along_axis(leaves, nodes, axis=1)
-        noise, density = _untaught(told, counts == 0, targets)
-        return cls(tuple(levels), leaves, counts, noise, density)
+            nodes = _descended(level, values, nodes)
+        leaf = nodes.ravel()[taught]
+        leaves = np.bincount(leaf, totals) / np.bincount(leaf, weights)
+        noise, density = _untaught(leaves[nodes], counts == 0, targets)
+        return cls(tuple(levels), leaves, noise, density)
 
     def each(self, values: Array) -> Array:
         """Return the prediction of each tree for each row, shape (n_trees, m)."""
-        nodes = np.zeros((len(self.leaves), len(values)), dtype=np.intp)
+        nodes = _roots(len(values))
         for level in self.levels:
             nodes = _descended(level, values, nodes)
-        return np.take_along_axis(self.leaves, nodes, axis=1)
+        return np.asarray(self.leaves[nodes])
 
     def posterior(self, values: Array) -> TreePosterior:
         """Return what the trees say of some rows."""
@@ -121,66 +121,88 @@ class TreePosterior:
         return TreePosterior(self.each[:, :n])
 
 
-def _sums(nodes: Index, weights: Array, n_nodes: int) -> Array:
-    """Return the sum of the weights of the rows in each node, shape (n_trees, n_nodes)."""
-    flat = np.arange(len(nodes))[:, None] * n_nodes + nodes
-    sums = np.bincount(flat.ravel(), weights.ravel(), len(nodes) * n_nodes)
-    return np.asarray(sums.reshape(len(nodes), n_nodes), dtype=np.float64)
+def _roots(n: int) -> Index:
+    """Return the node of each row before any cut, shape (n_trees, n)."""
+    return np.repeat(np.arange(N_TREES)[:, None], n, axis=1)
 
 
 def _descended(level: _Level, values: Array, nodes: Index) -> Index:
     """Return the node of the next level of each row, shape (n_trees, n)."""
-    column, cut = np.take_along_axis(level.column, nodes, 1), np.take_along_axis(level.cut, nodes, 1)
-    is_left = values[np.arange(len(values)), column] < cut
-    return np.where(is_left, np.take_along_axis(level.left, nodes, 1), np.take_along_axis(level.right, nodes, 1))
-
-
-def _grown(
-    values: Array, targets: Array, counts: Array, nodes: Index, n_nodes: int, rng: np.random.Generator
-) -> _Level | None:
-    """Return the best of some random cuts of every node; None where no node can be cut."""
-    shape = (len(nodes), n_nodes)
-    size, total = _sums(nodes, counts, n_nodes), _sums(nodes, counts * targets, n_nodes)
-    whole = total**2 / np.maximum(size, 1e-9)
-    gain, column, cut = np.full(shape, 1e-12), np.zeros(shape, dtype=np.intp), np.full(shape, np.inf)
-    members = _Members.of(nodes, counts, n_nodes)
-    for _ in range(N_TRIES):
-        tried = rng.integers(0, values.shape[1], shape)
-        ends = values[members.drawn(rng), tried], values[members.drawn(rng), tried]
-        at = ends[0] + rng.random(shape) * (ends[1] - ends[0])
-        is_left = values[np.arange(len(values)), np.take_along_axis(tried, nodes, 1)] < np.take_along_axis(at, nodes, 1)
-        n_left, left = _sums(nodes, counts * is_left, n_nodes), _sums(nodes, counts * targets * is_left, n_nodes)
-        n_right = size - n_left
-        found = left**2 / np.maximum(n_left, 1e-9) + (total - left) ** 2 / np.maximum(n_right, 1e-9) - whole
-        is_better = (found > gain) & (n_left > 0) & (n_right > 0)
-        gain[is_better], column[is_better], cut[is_better] = found[is_better], tried[is_better], at[is_better]
-    is_cut = np.isfinite(cut)
-    if not is_cut.any():
-        return None
-    first = np.cumsum(1 + is_cut, axis=1) - (1 + is_cut)
-    return _Level(column, cut, first, first + is_cut)
+    places = level.column[nodes] + np.arange(len(values)) * values.shape[1]
+    is_left = values.ravel()[places] < level.cut[nodes]
+    return np.where(is_left, level.left[nodes], level.right[nodes])
 
 
 @dataclass(frozen=True, slots=True)
 class _Members:
-    """The taught rows of every node, so that one of them can be drawn."""
+    """The taught rows of the nodes that can be cut, node by node.
+
+    Attributes:
+        rows: The rows, shape (m,).
+        weights: How often each was taught.
+        totals: That many times its target.
+        places: Place of its node among those that can be cut.
+        starts: Where the rows of each of these nodes begin, shape (k,).
+        sizes: How many rows each has.
+        nodes: Which nodes they are.
+        n_nodes: Number of all nodes.
+    """
 
     rows: Index
+    weights: Array
+    totals: Array
+    places: Index
     starts: Index
     sizes: Index
+    nodes: Index
+    n_nodes: int
 
     @classmethod
-    def of(cls, nodes: Index, counts: Array, n_nodes: int) -> _Members:
-        trees, rows = np.nonzero(counts)
-        keys = trees * n_nodes + nodes[trees, rows]
-        sizes = np.bincount(keys, minlength=len(nodes) * n_nodes)
-        starts = (np.cumsum(sizes) - sizes).reshape(len(nodes), n_nodes)
-        return cls(rows[np.argsort(keys, kind="stable")], starts, sizes.reshape(starts.shape))
+    def of(cls, keys: Index, rows: Index, weights: Array, totals: Array) -> _Members:
+        counts = np.bincount(keys)
+        nodes = np.flatnonzero(counts > 1)
+        order = np.argsort(keys, kind="stable")
+        order = order[counts[keys[order]] > 1]
+        sizes = counts[nodes]
+        places = np.repeat(np.arange(len(nodes)), sizes)
+        return cls(rows[order], weights[order], totals[order], places, np.cumsum(sizes) - sizes, sizes, nodes,
+                   len(counts))  # fmt: skip
+
+    def sums(self, weights: Array) -> Array:
+        """Return the sums over the rows of each node, shape (..., k)."""
+        return np.asarray(np.add.reduceat(weights, self.starts, axis=-1), dtype=np.float64)
 
     def drawn(self, rng: np.random.Generator) -> Index:
-        """Return a row of each node; any row of an empty one, whose cut is never used."""
-        places = self.starts + (rng.random(self.starts.shape) * self.sizes).astype(np.intp)
-        return np.asarray(self.rows[np.minimum(places, len(self.rows) - 1)])
+        """Return a row of each node for each try, shape (n_tries, k)."""
+        chance = rng.random((N_TRIES, len(self.nodes)))
+        return np.asarray(self.rows[self.starts + (chance * self.sizes).astype(np.intp)])
+
+
+def _grown(values: Array, members: _Members, rng: np.random.Generator) -> _Level | None:
+    """Return the best of some random cuts of every node; None where no node can be cut."""
+    n_columns, flat = values.shape[1], values.ravel()
+    if not len(members.nodes):
+        return None
+    tried = rng.integers(0, n_columns, (N_TRIES, len(members.nodes)))
+    low, high = flat[members.drawn(rng) * n_columns + tried], flat[members.drawn(rng) * n_columns + tried]
+    at = low + rng.random(tried.shape) * (high - low)
+    is_left = flat[members.rows * n_columns + tried[:, members.places]] < at[:, members.places]
+    n_left, left = members.sums(members.weights * is_left), members.sums(members.totals * is_left)
+    size, total = members.sums(members.weights), members.sums(members.totals)
+    n_right = size - n_left
+    found = left**2 / np.maximum(n_left, 0.5) + (total - left) ** 2 / np.maximum(n_right, 0.5) - total**2 / size
+    found = np.where((n_left > 0) & (n_right > 0), found, 0.0)
+    best = found.argmax(axis=0)
+    place = np.arange(len(best))
+    is_better = found[best, place] > LEAST_GAIN
+    if not is_better.any():
+        return None
+    column, cut = np.zeros(members.n_nodes, dtype=np.intp), np.full(members.n_nodes, np.inf)
+    nodes = members.nodes[is_better]
+    column[nodes], cut[nodes] = tried[best, place][is_better], at[best, place][is_better]
+    is_cut = np.isfinite(cut)
+    first = np.cumsum(1 + is_cut) - (1 + is_cut)
+    return _Level(column, cut, first, first + is_cut)
 
 
 def _untaught(told: Array, is_out: NDArray[np.bool_], targets: Array) -> tuple[float, Array]:

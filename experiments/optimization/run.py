@@ -340,6 +340,7 @@ def show(path: Path) -> None:
         cells = "".join(f"{s.mean():7.3f}±{s.std() / math.sqrt(len(s)):.3f}" for s in shares)
         print(f"{method:28s}{cells}{np.mean([s.mean() for s in shares]):8.3f}  {max(map(len, shares))}")
     _show_ratios(found, pools)
+    _show_acceleration(found, {r["pool"]: int(r["n_rows"]) for r in rows})
     _show_evaluations(rows, pools)
 
 
@@ -355,6 +356,19 @@ def _show_ratios(found: dict[str, dict[str, dict[int, float]]], pools: Sequence[
                 pairs.append(np.array([[found[m][pool][s] for s in seeds] for m in ("nascreen", method)]))
         draws = [_log_ratio([p[:, rng.integers(0, p.shape[1], p.shape[1])] for p in pairs]) for _ in range(500)]
         print(f"  {method:26s}{math.exp(_log_ratio(pairs)):6.3f} ± {math.exp(_log_ratio(pairs)) * np.std(draws):.3f}")
+
+
+def _show_acceleration(found: dict[str, dict[str, dict[int, float]]], sizes: dict[str, int]) -> None:
+    """Print how many evaluations random search needs for the share that each method found.
+
+    Of n rows, k drawn at random hold a share of k / n of the best on average, so that no run is needed.
+    """
+    print(f"\nevaluations that random search needs for the share found in {BUDGET}, and how many times as many")
+    for method in [m for m in METHODS if m in found]:
+        needed = {p: sizes[p] * float(np.mean(list(found[method][p].values()))) for p in sizes if found[method].get(p)}
+        cells = "".join(f"{needed[p]:13.0f}" if p in needed else f"{'-':>13s}" for p in sizes)
+        factor = math.exp(np.mean(np.log(np.maximum(list(needed.values()), 1) / BUDGET)))
+        print(f"  {method:26s}{cells}  {factor:6.2f} x, geometric mean of {len(needed)} pools")
 
 
 def _log_ratio(pairs: Sequence[Array]) -> float:
@@ -412,23 +426,32 @@ def literature_prior(pool: Pool) -> Array:
 def warm(seeds: int, names: Sequence[str]) -> None:
     """Print the evaluations to the first of the top 5 %, with and without a prior mean.
 
-    Each seed leaves out another fifth of the candidates, and begins with one of the others at random, not a good one.
+    Each seed leaves out another fifth of the candidates, begins with one of the others at random, not a good one, and
+    shuffles the prior in another way.
     """
     print("pool,prior,correlation,mean_evaluations,standard_error,ratio_to_none,standard_error_of_ratio")
     for pool in [p for p in measured_pools() if p.name in (names or WARM)]:
         prior = literature_prior(pool)
-        shuffled = np.random.default_rng(0).permutation(prior)
-        priors = {"none": None, "literature": prior, "reversed": 2 * prior.mean() - prior, "shuffled": shuffled}
         without = np.empty(0)
-        for name, means in priors.items():
-            each = np.array([_n_to_first(pool, means, seed) for seed in range(seeds)], dtype=np.float64)
-            without = each if means is None else without
-            fit = 1.0 if means is None else float(np.corrcoef(means, pool.targets)[0, 1])
+        for name in ("none", "literature", "reversed", "shuffled"):
+            priors = [_prior(name, prior, seed) for seed in range(seeds)]
+            each = np.array([_n_to_first(pool, means, seed) for seed, means in enumerate(priors)], dtype=np.float64)
+            without = each if name == "none" else without
+            fits = [np.corrcoef(means, pool.targets)[0, 1] for means in priors if means is not None]
             error = each.std() / math.sqrt(seeds)
             ratio = each.mean() / without.mean()
             spread = ratio * np.std(each / each.mean() - without / without.mean()) / math.sqrt(seeds)
             text = f"{each.mean():.2f},{error:.2f},{ratio:.2f},{spread:.2f}"
-            print(f"{pool.name},{name},{'' if means is None else f'{fit:.2f}'},{text}", flush=True)
+            print(f"{pool.name},{name},{f'{np.mean(fits):.2f}' if fits else ''},{text}", flush=True)
+
+
+def _prior(name: str, prior: Array, seed: int) -> Array | None:
+    """Return a prior mean by its name; None for none."""
+    if name == "none":
+        return None
+    if name == "reversed":
+        return np.asarray(2 * prior.mean() - prior)
+    return np.random.default_rng(seed).permutation(prior) if name == "shuffled" else prior
 
 
 def _n_to_first(pool: Pool, prior: Array | None, seed: int, most: int = 60) -> int:
