@@ -9,7 +9,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from nascreen.datasets import load_table
+from nascreen.datasets import grouped_folds, load_table
+from nascreen.training import N_FOLDS, literature_rows
 from tests.conftest import study
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -77,4 +78,43 @@ def test_what_the_readme_says_of_the_limit_is_what_the_study_found() -> None:
         f"({float(alone['by_model']):.2f} there, {float(known['by_model']):.2f} where five or more do)",
         f"carries {100 * float(found['worst 10% of the rows', 'they alone']['share_of_all_error']):.0f} % of it",
     ):
+        assert said in text, said
+
+
+def test_modnet_stood_on_the_folds_of_the_study() -> None:
+    rows = literature_rows()
+    names = ["sigma" if kind else "energy" for kind in rows.is_conductivity]
+    folds = grouped_folds(rows.groups, N_FOLDS, 0)
+    asked = {(s.sample_id, name): str(k) for s, name, k in zip(rows.samples, names, folds, strict=True)}
+    said = {(row["sample_id"], row["quantity"]): row["fold"] for row in _table("modnet_predictions.csv")}
+    assert said == asked
+
+
+def test_the_errors_of_modnet_are_those_of_its_predictions() -> None:
+    rows = literature_rows()
+    said = {(row["sample_id"], row["quantity"]): float(row["predicted"]) for row in _table("modnet_predictions.csv")}
+    off: dict[tuple[str, str], list[float]] = {}
+    for s, is_sigma, target in zip(rows.samples, rows.is_conductivity, rows.targets, strict=True):
+        error = abs(said[s.sample_id, "sigma" if is_sigma else "energy"] - target)
+        for subset in ("all", s.family):
+            off.setdefault(("log10 σ" if is_sigma else "Ea / eV", subset), []).append(error)
+    scores = [row for row in _table("modnet.csv") if row["model"] == "MODNet" and "°C" not in row["quantity"]]
+    assert len(scores) > 2
+    for row in scores:
+        errors = off[row["quantity"], row["subset"]]
+        assert int(row["n_rows"]) == len(errors)
+        assert float(row["error"]) == pytest.approx(np.mean(errors), abs=2e-4)
+
+
+def test_what_the_readme_says_of_modnet_is_what_the_study_found() -> None:
+    found = {(row["quantity"], row["subset"], row["model"]): float(row["error"]) for row in _table("modnet.csv")}
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    models = ("MODNet", "mean of three", "Magpie + processing + random forest")
+    for title, quantity, subset in (
+        ("log10 σ", "log10 σ", "all"),
+        ("NASICON", "log10 σ", "nasicon"),
+        ("15–35 °C, measured", "log10 σ, 15–35 °C, measured", "all"),
+        ("Ea / eV", "Ea / eV", "all"),
+    ):
+        said = f"| {title} | " + " | ".join(f"{found[quantity, subset, model]:.3f}" for model in models) + " |"
         assert said in text, said
