@@ -12,9 +12,10 @@ Mater. 7, 83 (2021), doi:10.1038/s41524-021-00552-2) gets the formula, by its co
 the processing as numbers, gaps left to its own imputation. Relevance of features, choice of architecture by its genetic
 search, and fitting see the training side alone. Its search holds out rows; here it holds out whole papers, as tuning
 does elsewhere in the study. The search is a small one, eight architectures on two holdings-out by default
-(``--population``, ``--generations``, ``--inner``). ``fit`` goes on where it was stopped. ``score`` writes
-``modnet.csv``: MODNet beside the promoted model and the other peers on the same rows and shuffle, as far as MODNet has
-predicted them.
+(``--population``, ``--generations``, ``--inner``); one of 24 and five networks in the end
+(``--population 8 --generations 3 --refit 5``) brought the first fold of log10 σ from 1.01 to 0.89, where Magpie,
+processing and a random forest miss by 0.75. ``fit`` goes on where it was stopped. ``score`` writes ``modnet.csv``:
+MODNet beside the promoted model and the other peers on the same rows and shuffle, as far as MODNet has predicted them.
 
 CrabNet does not install: ``pip install crabnet`` ends in ResolutionImpossible, since 1.0.0 and 1.0.1 ask for packages
 named python, pytorch and cudatoolkit that do not resolve.
