@@ -19,7 +19,7 @@ test: setup-dev
 	@echo "== types"
 	$(BIN)/mypy
 	@echo "== tests"
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not timing"
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not timing"
 
 setup: .make/run
 setup-dev: .make/dev
