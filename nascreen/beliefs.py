@@ -52,8 +52,9 @@ LEAST_SHARE_TOLD = 0.05
 ROUGH_POWER = 3.0
 """The odds fall with this power of the share that follows the inputs, below `SMOOTH_SHARE` and down to the least."""
 
-PRIOR_KNOWN = 2.0
-"""How many told values the spread of a prior mean is worth as knowledge of theirs."""
+PRIOR_KNOWN = 5.0
+"""How many told values the spread of a prior mean is worth as knowledge of theirs; with fewer, the first result would
+widen what the prior says several times over."""
 
 CALIBRATION_KNOWN = 5.0
 """How many held-out values the expected spread is worth against those that were seen."""

@@ -41,6 +41,8 @@ JITTER = 1e-8
 BOUNDS = {"length": (-4.6, 7.0), "amplitude": (-4.0, 3.0), "noise": (-5.0, 1.0)}
 FIRST_ITERATIONS = 5
 MAX_ITERATIONS = 50
+SMALLEST_SPREAD = 1e-150
+"""A spread below this is none: what is divided by it may be too large for a number."""
 POWERS = np.linspace(0.0, 2.0, 21)
 POWER_WIDTH = 0.5
 """Normal prior of the power of the target about 1, which leaves few values as they are."""
@@ -97,14 +99,15 @@ class TargetScale:
             values: Told values, shape (n,).
             fallback: Predicted values that set the scale where fewer than two different ones are told.
         """
-        usable = values if len(values) > 1 and np.std(values) > 1e-12 * np.abs(values).max() + 1e-150 else None
-        if usable is None and fallback is not None and np.ptp(fallback) > 0:
+        is_spread = len(values) > 1 and np.std(values) > 1e-12 * np.abs(values).max() + SMALLEST_SPREAD
+        usable = values if is_spread else None
+        if usable is None and fallback is not None and np.ptp(fallback) > SMALLEST_SPREAD:
             spread = float(np.std(fallback))
             return cls(float(np.mean(values)) if len(values) else float(np.mean(fallback)), spread)
         if usable is None:
             # One value says nothing of the spread; its size is the only length there is.
             location = float(values[0]) if len(values) else 0.0
-            return cls(location, abs(location) or 1.0)
+            return cls(location, abs(location) if abs(location) > SMALLEST_SPREAD else 1.0)
         location, spread = float(np.mean(usable)), float(np.std(usable))
         scaled = (usable - location) / spread
         tried = yeo_johnson(scaled[None], POWERS[:, None])

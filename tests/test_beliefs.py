@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nascreen.beliefs import MIN_FOR_TREES, Array, Belief, Model, model_of, widening
+from nascreen.beliefs import MAX_WIDENING, MIN_FOR_TREES, PRIOR_KNOWN, Array, Belief, Model, model_of, widening
 from nascreen.encoding import Encoded
 from nascreen.optimizer import propose
 from nascreen.proposals import Objective, Problem
@@ -74,6 +74,11 @@ def test_a_spread_is_widened_less_the_more_is_told() -> None:
     assert each[0] == 12.0
     assert each[-1] == pytest.approx(1.0, abs=0.01)
     assert widening(2, 2.0) < widening(2)
+
+
+def test_the_first_result_leaves_a_literature_prior_within_twice_its_spread() -> None:
+    assert widening(1) == MAX_WIDENING
+    assert 1 < widening(1, PRIOR_KNOWN) < 2
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -12,7 +12,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import check_grad
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -173,6 +173,7 @@ def test_joint_draws_have_the_posterior_mean_and_covariance() -> None:
     st.lists(st.floats(-50, 50), min_size=2, max_size=30),
     st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=10),
 )
+@example([1.1e-308, 1.1e-308], [2.0])
 def test_the_scale_of_a_target_increases_and_has_an_inverse(told: list[float], asked: list[float]) -> None:
     scale = TargetScale.of(np.array(told))
     values = np.sort(np.array(asked))
