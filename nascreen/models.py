@@ -277,7 +277,7 @@ class Prediction:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Asked:
+class Featurized:
     """Samples that `require_usable` has let pass, as the models see them.
 
     Attributes:
@@ -291,7 +291,7 @@ class Asked:
     features: Array
 
     @classmethod
-    def of(cls, samples: Sequence[Sample]) -> Asked:
+    def of(cls, samples: Sequence[Sample]) -> Featurized:
         """Compute the features of some samples."""
         chemistries = [chemistry_of(sample.formula) for sample in samples]
         is_many = len(samples) >= LEAST_MANY
@@ -325,12 +325,12 @@ class Models:
         """Predict as `predict` does, samples that `require_usable` has let pass."""
         if not samples:
             return []
-        asked = Asked.of(samples)
-        return self.predictions(asked, self.conductivity.lines(asked.features))
+        usable = Featurized.of(samples)
+        return self.predictions(usable, self.conductivity.lines(usable.features))
 
-    def predictions(self, asked: Asked, lines: Lines) -> list[Prediction]:
+    def predictions(self, usable: Featurized, lines: Lines) -> list[Prediction]:
         """Return the predictions of samples whose lines are known."""
-        samples = asked.samples
+        samples = usable.samples
         temp_c = np.array([ROOM_TEMPERATURE_C if s.meas_temp_c is None else s.meas_temp_c for s in samples])
         sigma = self.conductivity.log_sigma(lines, temp_c)
         energy, energy_half = self.conductivity.ea(lines)
@@ -341,7 +341,7 @@ class Models:
             ]
         ).tolist()  # fmt: skip
         given = zip(
-            samples, asked.chemistries, lines.family, self.conductivity.distance(asked.features).tolist(),
+            samples, usable.chemistries, lines.family, self.conductivity.distance(usable.features).tolist(),
             temp_c.tolist(), sigma[1].tolist(), numbers, strict=True,
         )  # fmt: skip
         out = []

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from nascreen.errors import InputError, TableError, shown
 from nascreen.features import chemistry_of
-from nascreen.models import Asked, Lines, Models, Prediction, require_sodium
+from nascreen.models import Featurized, Lines, Models, Prediction, require_sodium
 from nascreen.records import ALIASES, COLUMN_BY_NAME, Sample, sample_from_cells
 from nascreen.spreadsheets import Limits, Sheet, read_sheet, sheet_of_bytes, with_decimal_points
 from nascreen.units import near_name
@@ -122,12 +122,12 @@ class _Chunk:
 
     Attributes:
         errors: Why a row cannot be used, empty where it can.
-        asked: The others.
+        usable: The others.
         lines: Their lines, once they are known.
     """
 
     errors: list[str]
-    asked: Asked
+    usable: Featurized
     lines: Future[Lines] | None
 
     @classmethod
@@ -141,12 +141,12 @@ class _Chunk:
                 errors.append("")
             except InputError as error:
                 errors.append(str(error))
-        asked = Asked.of(samples)
-        return cls(errors, asked, pool.submit(models.conductivity.lines, asked.features) if samples else None)
+        usable = Featurized.of(samples)
+        return cls(errors, usable, pool.submit(models.conductivity.lines, usable.features) if samples else None)
 
     def cells(self, models: Models) -> list[dict[str, str]]:
         """Return the cells of each row once the lines are known."""
-        predictions = iter(models.predictions(self.asked, self.lines.result()) if self.lines else ())
+        predictions = iter(models.predictions(self.usable, self.lines.result()) if self.lines else ())
         empty = dict.fromkeys(RESULT_COLUMNS, "")
         return [{**empty, "error": error} if error else result_cells(next(predictions)) for error in self.errors]
 
