@@ -19,7 +19,14 @@ from nascreen.datasets import verify_file
 from nascreen.errors import IntegrityError
 from nascreen.features import BLOCKS
 from nascreen.graphs import Graph, Node, read_graph
-from nascreen.models import DECADES_PER_EV, REFERENCE_K, ROOM_TEMPERATURE_C, ConductivityModel, Lines
+from nascreen.models import (
+    DECADES_PER_EV,
+    REFERENCE_K,
+    ROOM_TEMPERATURE_C,
+    ConductivityModel,
+    Lines,
+    is_oxide_glass,
+)
 from nascreen.packed_trees import PackedTrees
 
 Array = NDArray[np.float64]
@@ -442,7 +449,7 @@ class BulkModel:
             squares[start : start + ROWS] = product.min(axis=1)
         squares += (roots[:, varies] ** 2).sum(axis=1)
         found = np.sqrt(np.maximum(squares, 0))
-        near = np.flatnonzero(squares < NEAR**2)
+        near = np.flatnonzero((squares < NEAR**2) | is_oxide_glass(features))
         found[near] = self.model.distance(features[near])
         return np.asarray(found)
 

@@ -19,7 +19,7 @@ from nascreen.chemistry import FAMILIES, SYMBOLS
 from nascreen.features import BLOCKS, FEATURE_NAMES, chemistry_of
 from nascreen.gaussian import Array, ArrheniusProcess
 from nascreen.intervals import COVERAGE, Calibration
-from nascreen.models import DOMAIN_MARGINS, STRENGTH_FEATURES, card_hash, family_of_sample
+from nascreen.models import DOMAIN_MARGINS, GLASS, STRENGTH_FEATURES, card_hash, family_of_sample
 from nascreen.replicates import replicate_spread
 from nascreen.shifts import Evidence, reproducibility
 from nascreen.training import (
@@ -43,11 +43,14 @@ from nascreen.training import (
     borrowed_lines,
     fit_conductivity,
     fit_strength,
+    glass_errors,
+    glass_roots,
+    glass_spread,
     require,
     score_table,
     strength_observations,
 )
-from nascreen.verdicts import reviewed_hash
+from nascreen.verdicts import reviewed_hash, reviewed_table
 
 OPSET = 17
 
@@ -279,13 +282,13 @@ def forest_node(forest: Any, output: str) -> Any:  # noqa: ANN401
 def trees_graph(model: ConductivityModel) -> Any:  # noqa: ANN401
     """Write the trees of a conductivity model as an ONNX graph.
 
-    Its input is ``features`` (n, f) in single precision, its output ``line`` (n, 2): log10 σ(25 °C) by the
-    mean of boosted trees and forest, and the activation energy of the forest.
+    Its input is ``features`` (n, f) in single precision, its output ``line`` (n, 3): log10 σ(25 °C) by boosted trees
+    and by the forest, and the activation energy of the forest.
     """
     import onnx
 
     make = onnx.helper.make_node
-    shares = np.array([[1 / 2, 0], [1 / 2, -1 / HOT_DECADES_PER_EV], [0, 1 / HOT_DECADES_PER_EV]])
+    shares = np.array([[1, 0, 0], [0, 1, -1 / HOT_DECADES_PER_EV], [0, 0, 1 / HOT_DECADES_PER_EV]])
     nodes = [
         make("IsNaN", ["features"], ["gaps"]),
         make("Where", ["gaps", "missing", "features"], ["known"]),
@@ -300,7 +303,7 @@ def trees_graph(model: ConductivityModel) -> Any:  # noqa: ANN401
         nodes,
         "trees",
         [onnx.helper.make_tensor_value_info("features", single, [None, len(FEATURE_NAMES)])],
-        [onnx.helper.make_tensor_value_info("line", double, [None, 2])],
+        [onnx.helper.make_tensor_value_info("line", double, [None, 3])],
         [
             onnx.numpy_helper.from_array(np.array(MISSING, dtype=np.float32), "missing"),
             onnx.numpy_helper.from_array(shares, "shares"),
@@ -366,12 +369,16 @@ def _domain(rows: Rows, families: Sequence[str], cv: CrossValidation) -> dict[st
     for sample, family in zip(rows.samples, families, strict=True):
         counts.setdefault(family, set()).add(sample.group_id)
     elements = {s for sample in rows.samples for s in chemistry_of(sample.formula).composition.amounts}
+    glasses = [s for s in reviewed_table("glasses") if s.quality == "ok" and family_of_sample(s) == GLASS]
+    counts.setdefault(GLASS, set()).update(s.group_id for s in glasses)
+    in_glasses = {e for sample in glasses for e in chemistry_of(sample.formula).composition.amounts}
     ranges = {}
     for name in DOMAIN_MARGINS:
         values = [v for s in rows.samples if (v := getattr(s, name)) is not None]
         ranges[name] = [min(values), max(values)]
     return {
         "elements": sorted(elements, key=SYMBOLS.index),
+        "glass_elements": sorted(in_glasses, key=SYMBOLS.index),
         "papers_by_family": {name: len(papers) for name, papers in sorted(counts.items())},
         "least_papers": LEAST_PAPERS_TO_TRUST,
         "ranges": ranges,
@@ -414,6 +421,12 @@ def conductivity_card(
         "prior_variance": [float((prefactor**2).sum()), 0.0, float((energy**2).sum())],
         "noise_variance": {
             "paper_prefactor": paper_a, "paper_energy": paper_e, "conductivity": noise_s, "energy": noise_e,
+        },
+        GLASS: {
+            "covariance": glass_spread().covariance.tolist(), "per_distance": glass_spread().per_distance,
+            "error_log_sigma_25": float(np.abs(glass_errors().off[:, 0]).mean()),
+            "error_ea_ev": float(np.abs(glass_errors().off[:, 1]).mean()),
+            "n_glasses": len(glass_errors().groups), "n_references": len(set(glass_errors().groups)),
         },
         "interval": {
             "coverage": COVERAGE,
@@ -460,6 +473,7 @@ def promote(
     strength: tuple[list[ScoreRow], float],
     folder: Path,
     evidence: Evidence | None = None,
+    command: str = "nascreen train --promote",
 ) -> None:
     """Fit on every row, export to ONNX and write the cards.
 
@@ -469,13 +483,14 @@ def promote(
         strength: What `cross_validate_strength` returns.
         folder: The folder that gets ``conductivity/`` and ``strength/``.
         evidence: What stands in the card beside the scores; by default that of ``rows``.
+        command: What people type to make the same again.
     """
     model = fit_conductivity(rows)
     roots = np.unique(np.sqrt(rows.features[:, BLOCKS["fraction"]]).astype(np.float32), axis=0)
     domain = io.BytesIO()
-    np.savez(domain, fractions=roots)
+    np.savez(domain, fractions=roots, glasses=glass_roots(borrowed_lines()).astype(np.float32))
     scores = score_table(cv)
-    card = conductivity_card(model, rows, cv, scores, evidence or Evidence.of(rows))
+    card = conductivity_card(model, rows, cv, scores, evidence or Evidence.of(rows)) | {"command": command}
     curve = dict(card["interval"]["curve"])
     files = {
         "process.onnx": process_graph(model).SerializeToString(),
@@ -488,6 +503,6 @@ def promote(
     groups = [s.group_id for s in samples]
     law = fit_strength(terms, log_strength, groups)
     table, factor = strength
-    strength_model = strength_card(factor, table, len(samples), len(set(groups)))
+    strength_model = strength_card(factor, table, len(samples), len(set(groups))) | {"command": command}
     law_file = {"law.onnx": strength_graph(law).SerializeToString()}
     write_model(folder / "strength", law_file, strength_model, card_text(strength_model, STRENGTH_TEXT))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nascreen.chemistry import SYMBOLS, family_of
+from nascreen.chemistry import FAMILIES, SYMBOLS, family_of
 from nascreen.datasets import model_folder, verify_file
 from nascreen.errors import FormulaError, InputError, IntegrityError
 from nascreen.features import BLOCKS, FEATURE_NAMES, Chemistry, chemistry_of, feature_matrix
@@ -111,23 +111,60 @@ class Lines:
     family: tuple[str, ...]
 
 
-TREES_SHARE = 2 / 3
-"""Share of the two kinds of trees in the promoted level at 25 °C: each of the three models counts alike."""
 FOREST_ENERGY_SHARE = 1 / 2
 """Share of the forest in the activation energy; the process has the rest."""
+GLASS = "oxide_glass"
+"""The family that the forest alone answers for: it has learned from thousands of oxide glasses, the others from few."""
+_GLASS_COLUMN = BLOCKS["family"].start + FAMILIES.index(GLASS)
 
 
-def promoted_line(by_process: Array, trees_at_25: Array, forest_energy: Array) -> Array:
+def is_oxide_glass(features: Array) -> NDArray[np.bool_]:
+    """Return which rows of a feature matrix are oxide glasses, shape (n,)."""
+    return np.asarray(features[:, _GLASS_COLUMN] > 0)
+
+
+def promoted_line(by_process: Array, by_trees: Array, is_glass: NDArray[np.bool_]) -> Array:
     """Return the promoted lines (log10 σ(25 °C), Ea) from their exported parts, shape (n, 2).
 
     Args:
         by_process: Lines of the Gaussian process, shape (n, 2).
-        trees_at_25: Mean of the boosted trees and the forest at 25 °C, shape (n,).
-        forest_energy: Activation energy of the forest, shape (n,).
+        by_trees: log10 σ(25 °C) by boosted trees and by the forest, and the activation energy of the forest, shape
+            (n, 3).
+        is_glass: Which rows are oxide glasses, shape (n,).
     """
-    at_25 = (1 - TREES_SHARE) * by_process[:, 0] + TREES_SHARE * trees_at_25
-    energy = (1 - FOREST_ENERGY_SHARE) * by_process[:, 1] + FOREST_ENERGY_SHARE * forest_energy
-    return np.column_stack([at_25, energy])
+    at_25 = (by_process[:, 0] + by_trees[:, 0] + by_trees[:, 1]) / 3
+    energy = (1 - FOREST_ENERGY_SHARE) * by_process[:, 1] + FOREST_ENERGY_SHARE * by_trees[:, 2]
+    return np.where(is_glass[:, None], by_trees[:, 1:], np.column_stack([at_25, energy]))
+
+
+def nearest_distance(roots: Array, known: Array) -> Array:
+    """Return the distance of each composition to the nearest known one, shape (n,).
+
+    Args:
+        roots: Square roots of element fractions, shape (n, e).
+        known: Those of the known compositions, shape (k, e).
+    """
+    if not len(known):
+        return np.full(len(roots), np.sqrt(2))
+    squares = (roots**2).sum(axis=1)[:, None] + (known**2).sum(axis=1) - 2 * (roots @ known.T)
+    return np.asarray(np.sqrt(np.maximum(squares.min(axis=1), 0)))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class GlassSpread:
+    """How far oxide glasses lie from what is predicted, their references left out.
+
+    Attributes:
+        covariance: Of prefactor and activation energy as (AA, AE, EE), for a composition that is known, shape (3,).
+        per_distance: By what share standard deviations grow with each unit of distance to the nearest known glass.
+    """
+
+    covariance: Array
+    per_distance: float
+
+    def at(self, distance: Array) -> Array:
+        """Return the covariance of glasses at some distances of known ones, shape (n, 3)."""
+        return np.asarray((1 + self.per_distance * distance[:, None]) ** 2 * self.covariance)
 
 
 class ConductivityModel:
@@ -137,17 +174,19 @@ class ConductivityModel:
         """Load the model from its folder; see `load_card` for what is refused."""
         self.folder = folder
         self.card = load_card(folder, ("process.onnx", "trees.onnx", "domain.npz"))
-        if self.card["features"] != list(FEATURE_NAMES):
+        if self.card["features"] != list(FEATURE_NAMES) or GLASS not in self.card:
             raise IntegrityError(
-                f"The card of {folder.name} lists other features than this version of nascreen computes; "
-                "restore the models that came with it, or train again."
+                f"The card of {folder.name} was written by another version of nascreen, which computes other features "
+                "or knows no oxide glasses; restore the models that came with this one, or train again."
             )
         self._process = _session(folder / "process.onnx")
         self._trees = _session(folder / "trees.onnx")
         with np.load(folder / "domain.npz", allow_pickle=False) as arrays:
             self.known_fractions: Array = arrays["fractions"].astype(np.float64)
-        self._known_squares: Array = (self.known_fractions**2).sum(axis=1)
+            self.known_glasses: Array = arrays["glasses"].astype(np.float64)
         self._prior_variance: Array = np.array(self.card["prior_variance"])
+        glass = self.card[GLASS]
+        self._glass_spread = GlassSpread(np.array(glass["covariance"]), glass["per_distance"])
 
     def lines(self, features: Array) -> Lines:
         """Predict the Arrhenius line of each row of a feature matrix of shape (n, f)."""
@@ -162,11 +201,15 @@ class ConductivityModel:
             features: Shape (n, f).
             latent: Mean of (A, E) by the process, shape (n, 2).
             reduction: By how much the data lower its prior variances (AA, AE, EE), shape (n, 3).
-            by_trees: log10 σ(25 °C) and activation energy by the trees, shape (n, 2).
+            by_trees: log10 σ(25 °C) by boosted trees and by the forest, and the forest's activation energy, shape
+                (n, 3).
         """
         at_25 = latent[:, 0] - latent[:, 1] * DECADES_PER_EV / REFERENCE_K
-        line = promoted_line(np.column_stack([at_25, latent[:, 1]]), by_trees[:, 0], by_trees[:, 1])
+        is_glass = is_oxide_glass(features)
+        line = promoted_line(np.column_stack([at_25, latent[:, 1]]), by_trees, is_glass)
         variance = self._prior_variance - reduction
+        if is_glass.any():
+            variance[is_glass] = self._glass_spread.at(self._distance_to_glasses(features[is_glass]))
         family = np.argmax(features[:, BLOCKS["family"]], axis=1)
         names = self.card["families"]
         return Lines(line[:, 0], line[:, 1], variance, tuple(names[i] for i in family))
@@ -204,10 +247,18 @@ class ConductivityModel:
         return np.asarray(per_row * np.sqrt(np.maximum(variance, 1e-6)))
 
     def distance(self, features: Array) -> Array:
-        """Return the distance of each composition to the nearest one learned from, 0 (known) to 1.41, shape (n,)."""
-        roots = np.sqrt(features[:, BLOCKS["fraction"]])
-        squares = (roots**2).sum(axis=1)[:, None] + self._known_squares - 2 * (roots @ self.known_fractions.T)
-        return np.asarray(np.sqrt(np.maximum(squares.min(axis=1), 0)))
+        """Return the distance of each composition to the nearest one learned from, 0 (known) to 1.41, shape (n,).
+
+        Oxide glasses are also compared with the glasses that the forest alone has learned from.
+        """
+        out = nearest_distance(np.sqrt(features[:, BLOCKS["fraction"]]), self.known_fractions)
+        is_glass = is_oxide_glass(features)
+        if is_glass.any():
+            out[is_glass] = np.minimum(out[is_glass], self._distance_to_glasses(features[is_glass]))
+        return out
+
+    def _distance_to_glasses(self, features: Array) -> Array:
+        return nearest_distance(np.sqrt(features[:, BLOCKS["fraction"]]), self.known_glasses)
 
 
 def strength_features(sample: Sample, family: str) -> list[float]:
@@ -396,11 +447,16 @@ def require_sodium(sample: Sample) -> None:
         )
 
 
+def elements_seen(domain: Mapping[str, Any], family: str) -> set[str]:
+    """Return the elements that the models have seen in any sample, for oxide glasses also those of glasses alone."""
+    return {*domain["elements"], *(domain["glass_elements"] if family == GLASS else ())}
+
+
 def domain_doubts(sample: Sample, family: str, distance: float, temp_c: float, domain: Mapping[str, Any]) -> list[str]:
     """Return the reasons, in words, why a prediction has not earned trust; none where it has."""
     composition = chemistry_of(sample.formula).composition
     doubts = []
-    unknown = sorted(set(composition.counts) - set(domain["elements"]), key=SYMBOLS.index)
+    unknown = sorted(set(composition.counts) - elements_seen(domain, family), key=SYMBOLS.index)
     if unknown:
         doubts.append(f"never seen in the data: {', '.join(unknown)}")
     n_papers = domain["papers_by_family"].get(family, 0)

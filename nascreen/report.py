@@ -36,6 +36,7 @@ MODEL_WORDS: Mapping[str, str] = {
     "xgboost": "XGBoost (many small decision trees)",
     "extra trees": "Extra trees (random decision trees, which also saw glasses and lithium conductors)",
     "strength law": "Used for strength: law of strength against porosity, with terms for family and filler",
+    "pores and rule of mixtures": "Baseline: textbook laws of strength against porosity and of filled pores",
     "nearest neighbour": "Baseline: value of the most similar measured sample",
     "family median": "Baseline: middle value of the family",
     "global median": "Baseline: middle value of all samples",

@@ -49,6 +49,7 @@ from nascreen.models import (
     WIDEST_TRUSTED_DECADES,
     Models,
     card_hash,
+    elements_seen,
     load_card,
     load_models,
 )
@@ -179,7 +180,7 @@ class Scorer:
         }
         domain = models.conductivity.card["domain"]
         self.domain = domain
-        self.is_unknown = np.array([s not in domain["elements"] for s in lattice.order])
+        self.is_unknown = np.array([[s not in elements_seen(domain, f) for s in lattice.order] for f in FAMILIES])
         papers = domain["papers_by_family"]
         self.is_rare = np.array([papers.get(name, 0) < domain["least_papers"] for name in FAMILIES])
         self.is_outside = np.array([_is_outside(route.sample, domain["ranges"]) for route in lattice.routes])
@@ -230,13 +231,21 @@ class Scorer:
 
     def _doubts(self, drawn: Drawn, family: NDArray[np.intp], found: Mapping[str, Array]) -> NDArray[np.uint8]:
         checks = (
-            (drawn.counts[:, self.is_unknown] > 0).any(axis=1),
+            self._holds_unknown(drawn.counts, family),
             self.is_rare[family],
             found["novelty"] > self.domain["largest_distance"],
             self.is_outside[drawn.route],
             found["log_sigma_half"] > WIDEST_TRUSTED_DECADES,
         )
         return np.asarray(sum(np.uint8(1 << i) * check.astype(np.uint8) for i, check in enumerate(checks)))
+
+    def _holds_unknown(self, counts: NDArray[np.int64], family: NDArray[np.intp]) -> NDArray[np.bool_]:
+        out = np.zeros(len(counts), dtype=bool)
+        for code in np.unique(family):
+            unknown = np.flatnonzero(self.is_unknown[code])
+            if len(unknown):
+                out |= (family == code) & (counts[:, unknown] > 0).any(axis=1)
+        return out
 
     def _stability(self, counts: NDArray[np.int64], family: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
         """Return the computed NASICON nearest to each candidate where it says something, -1 and NaN elsewhere."""

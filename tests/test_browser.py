@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import re
 import shutil
@@ -152,7 +153,7 @@ def test_a_formula_is_predicted_with_reasons_and_its_link_says_the_same(
     mantissa = f"{expected['conductivity_s_cm']:.1e}".partition("e")[0]
     assert value(page).startswith(f"{mantissa}×10⁻")
     assert value(page, 1) == f"{expected['ea_ev']:.2f} eV"
-    assert value(page, 4) == f"{100 * expected['probability_above']:.0f} %"
+    assert value(page, 4) == f"{math.floor(100 * expected['probability_above'] + 0.5)} %"
     assert "Inside the domain" in page.locator(".verdict").inner_text()
     for heading in ("What each input adds", "What bounds it", "What would change it", "Nearest measured samples"):
         assert page.get_by_role("heading", name=heading).is_visible()

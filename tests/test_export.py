@@ -29,7 +29,15 @@ from nascreen.export import (
 )
 from nascreen.features import BLOCKS, feature_matrix
 from nascreen.gaussian import DECADES_PER_EV, REFERENCE_K, Array
-from nascreen.models import STRENGTH_FEATURES, Models, family_of_sample, load_card, load_models, models_in
+from nascreen.models import (
+    STRENGTH_FEATURES,
+    Models,
+    family_of_sample,
+    is_oxide_glass,
+    load_card,
+    load_models,
+    models_in,
+)
 from nascreen.records import Sample
 from nascreen.shifts import Evidence, LearningPoint, ShiftRow
 from nascreen.training import (
@@ -112,9 +120,16 @@ def _unseen() -> Array:
             Sample(formula="Na3BS3", phase="glass", press_mpa=360.0),
             Sample(formula="Na2.9Sb0.9W0.1S4", phase="crystalline", sinter_temp_c=275.0, rel_density_pct=95.0),
             Sample(formula="NaI"),
+            Sample(formula="Na2Si3O7", phase="glass"),
             Sample(formula="Na3Zr2Si2PO12", phase="composite", second_phase="epoxy", second_phase_role="pore_filler"),
         ]
     )
+
+
+def _of_process() -> Array:
+    """Those of them whose spread is that of the process."""
+    features = _unseen()
+    return features[~is_oxide_glass(features)]
 
 
 # ---------------------------------------------------------------- graphs
@@ -138,8 +153,8 @@ def test_the_trees_graph_equals_xgboost_and_the_forest(promoted: Promoted) -> No
         (found,) = _run(trees_graph(model), single)
         lines = model.lines(features)
         levels = [lines[name][:, 0] for name in training.MODEL_NAMES[2:]]
-        np.testing.assert_allclose(found[:, 0], np.mean(levels, axis=0), atol=1e-5)
-        np.testing.assert_allclose(found[:, 1], lines[training.MODEL_NAMES[-1]][:, 1], atol=1e-5)
+        np.testing.assert_allclose(found[:, :2], np.column_stack(levels), atol=1e-5)
+        np.testing.assert_allclose(found[:, 2], lines[training.MODEL_NAMES[-1]][:, 1], atol=1e-5)
         np.testing.assert_allclose(levels[0], model.trees.inplace_predict(single), atol=1e-5)
 
 
@@ -151,9 +166,9 @@ def test_a_feature_on_a_threshold_goes_the_same_way_in_the_file(promoted: Promot
     features[np.arange(len(split)), tree.feature[split]] = tree.threshold[split]
     (found,) = _run(trees_graph(model), features.astype(np.float32))
     lines = model.lines(features.astype(np.float32).astype(np.float64))
-    np.testing.assert_allclose(found[:, 1], lines[training.MODEL_NAMES[-1]][:, 1], atol=1e-5)
+    np.testing.assert_allclose(found[:, 2], lines[training.MODEL_NAMES[-1]][:, 1], atol=1e-5)
     levels = [lines[name][:, 0] for name in training.MODEL_NAMES[2:]]
-    np.testing.assert_allclose(found[:, 0], np.mean(levels, axis=0), atol=1e-5)
+    np.testing.assert_allclose(found[:, :2], np.column_stack(levels), atol=1e-5)
 
 
 def test_the_strength_graph_equals_the_law() -> None:
@@ -208,10 +223,11 @@ def test_the_promoted_interval_of_the_energy_is_the_factor_times_the_calibrated_
 
 def test_the_spread_is_exported_from_fewer_rows_than_were_learned_from(promoted: Promoted) -> None:
     assert len(promoted.rows.samples) > N_BASIS
+    features = _of_process()
     exact = promoted.model.process.joint_covariance(
-        promoted.model.scaler.inputs(_unseen()), gaussian.conductivity_coefficients(np.full(5, 25.0))
+        promoted.model.scaler.inputs(features), gaussian.conductivity_coefficients(np.full(len(features), 25.0))
     )
-    lines = promoted.models.conductivity.lines(_unseen())
+    lines = promoted.models.conductivity.lines(features)
     aa, ae, ee = lines.covariance.T
     slope = -DECADES_PER_EV / REFERENCE_K
     assert (aa + 2 * slope * ae + slope**2 * ee >= np.diag(exact) - 1e-5).all()
@@ -353,10 +369,26 @@ def test_the_shipped_conductivity_equals_a_model_rebuilt_from_its_hyperparameter
 def test_the_shipped_spread_equals_that_of_the_rebuilt_process(monkeypatch: pytest.MonkeyPatch) -> None:
     process, scaler = literature_process()
     monkeypatch.setattr(training, "SPREAD_ROWS", 500)
-    lines = load_models().conductivity.lines(_unseen())
-    h = gaussian.energy_coefficients(5)
-    expected = gaussian.compact_variance(process, gaussian.spread_basis(process, 500), scaler.inputs(_unseen()), h)
+    features = _of_process()
+    lines = load_models().conductivity.lines(features)
+    h = gaussian.energy_coefficients(len(features))
+    expected = gaussian.compact_variance(process, gaussian.spread_basis(process, 500), scaler.inputs(features), h)
     np.testing.assert_allclose(lines.covariance[:, 2], expected, rtol=1e-4)
+
+
+def test_the_shipped_spread_of_glasses_is_that_of_references_left_out(
+    shipped_cards: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = shipped_cards["conductivity"]
+    monkeypatch.setattr(training, "N_FOREST_TREES", card["forest_settings"]["n_trees"])
+    errors = training.glass_errors.__wrapped__()
+    monkeypatch.setattr(training, "glass_errors", lambda: errors)
+    spread = training.glass_spread.__wrapped__()
+    shipped = card["oxide_glass"]
+    np.testing.assert_allclose(shipped["covariance"], spread.covariance, rtol=1e-6)
+    assert shipped["per_distance"] == pytest.approx(spread.per_distance)
+    assert (shipped["n_glasses"], shipped["n_references"]) == (len(errors.groups), len(set(errors.groups)))
+    assert shipped["error_log_sigma_25"] == pytest.approx(np.abs(errors.off[:, 0]).mean())
 
 
 def test_the_shipped_strength_equals_a_law_fitted_again() -> None:

@@ -106,6 +106,18 @@ def test_scores_are_those_of_single_predictions(name: str) -> None:
             assert bool(found["doubts"][i] >> bit & 1) == (words in p.domain_note), p.domain_note
 
 
+def test_elements_that_oxide_glasses_alone_hold_are_unknown_to_other_families(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = load_models()
+    domain = {**models.conductivity.card["domain"], "elements": ["Na", "O"]}
+    monkeypatch.setattr(models.conductivity, "card", {**models.conductivity.card, "domain": domain})
+    found = Scorer(load_lattice("oxide-glasses"), models, default_prices()).score(
+        next(draw(load_lattice("oxide-glasses"), 40, seed=2))
+    )
+    is_glass = found["family"] == FAMILIES.index("oxide_glass")
+    assert 0 < is_glass.sum() < len(is_glass)
+    np.testing.assert_array_equal(found["doubts"] & 1, ~is_glass)
+
+
 def test_cost_and_supply_risk_are_means_by_mass() -> None:
     lattice = load_lattice("nasicon-wide")
     drawn = next(draw(lattice, 20))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -387,12 +389,72 @@ def test_a_line_is_read_at_the_temperature_of_each_row() -> None:
 # ---------------------------------------------------------------- the fitted model
 
 
-def test_the_promoted_line_is_the_mean_of_three_at_25_degrees_and_of_two_energies(rows: Rows) -> None:
-    lines = fit_conductivity(rows, parameters=gaussian.default_parameters()).lines(rows.features)
+def test_the_promoted_line_is_the_mean_of_three_at_25_degrees_and_of_two_energies_but_for_glasses(rows: Rows) -> None:
+    features = rows.features.copy()
+    features[:4, BLOCKS["family"]] = 0
+    features[:4, FEATURE_NAMES.index("family_oxide_glass")] = 1
+    lines = fit_conductivity(rows, parameters=gaussian.default_parameters()).lines(features)
     assert tuple(lines) == training.MODEL_NAMES
     promoted, process, *others = lines.values()
+    is_glass = features[:, FEATURE_NAMES.index("family_oxide_glass")] > 0
+    assert 4 <= is_glass.sum() < len(is_glass)
+    np.testing.assert_array_equal(promoted[is_glass], others[-1][is_glass])
+    promoted, process, *others = (part[~is_glass] for part in (promoted, process, *others))
     np.testing.assert_allclose(promoted[:, 0], np.mean([process, *others], axis=0)[:, 0])
     np.testing.assert_allclose(promoted[:, 1], (process[:, 1] + others[-1][:, 1]) / 2)
+
+
+def test_a_forest_does_not_hang_on_the_last_bits_of_what_it_learns(rows: Rows) -> None:
+    scaler = training.Scaler.fit(rows.features)
+    process = training.process_of(rows, scaler, gaussian.default_parameters())
+    features, lines = training.own_lines(process, scaler, rows)
+    noise = 1e-11 * np.random.default_rng(0).standard_normal(lines.shape)
+    grown = [
+        training.grown_forest(
+            (features, own), np.ones(len(own)), borrowed_lines(), training.usual_settings()["forest"], 0
+        )
+        for own in (lines, lines + noise)
+    ]
+    before, after = (forest.predict(training.without_gaps(features)) for forest in grown)
+    np.testing.assert_array_equal(after, before)
+
+
+# ---------------------------------------------------------------- oxide glasses
+
+
+def test_every_glass_is_predicted_by_a_forest_that_has_not_seen_its_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[set[str]] = []
+    grown = training.grown_forest
+
+    def spy(own: Any, counts: Array, borrowed: training.BorrowedLines, *rest: Any) -> Any:
+        seen.append(set(borrowed.groups))
+        return grown(own, counts, borrowed, *rest)
+
+    monkeypatch.setattr(training, "N_FOREST_TREES", 2)
+    monkeypatch.setattr(training, "grown_forest", spy)
+    errors = training.glass_errors.__wrapped__()
+    every = set(errors.groups)
+    left_out = [every - known for known in seen]
+    assert len(seen) == training.N_FOLDS
+    assert sum(map(len, left_out)) == len(every) == len(set.union(*left_out)) > 200
+    assert errors.off.shape == (len(errors.groups), 2)
+    assert np.isfinite(errors.off).all()
+    assert (errors.distance >= 0).all()
+
+
+def test_the_spread_of_glasses_is_that_of_their_errors_and_grows_with_distance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors of known covariance, three times as large at a distance of 0.4 as at 0."""
+    rng = np.random.default_rng(0)
+    distance = rng.uniform(0, 0.4, 40_000)
+    off = rng.multivariate_normal([0, 0], [[1.0, -0.05], [-0.05, 0.01]], len(distance)) * (1 + 5 * distance)[:, None]
+    errors = training.GlassErrors(off, distance, ["a"] * len(distance))
+    monkeypatch.setattr(training, "glass_errors", lambda: errors)
+    spread = training.glass_spread.__wrapped__()
+    assert spread.per_distance == pytest.approx(5, rel=0.05)
+    h = gaussian.conductivity_coefficients(np.array([25.0]))[0]
+    aa, ae, ee = spread.at(np.array([0.0, 0.4])).T
+    np.testing.assert_allclose(aa + 2 * h[1] * ae + h[1] ** 2 * ee, [1, 9], rtol=0.06)
+    np.testing.assert_allclose(ee, [0.01, 0.09], rtol=0.06)
 
 
 # ---------------------------------------------------------------- borrowed lines
@@ -559,13 +621,29 @@ def test_strength_is_scored_on_papers_left_out(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(training, "_strength_predictions", spy)
     table, factor = cross_validate_strength((0, 1))
-    errors = {row.model: row.error for row in table}
-    assert set(errors) == set(training.STRENGTH_MODELS)
-    assert errors["strength law"] < errors["global median"]
+    whole, within = training.STRENGTH_QUANTITIES
+    errors = {(row.quantity, row.model): row.error for row in table}
+    assert set(errors) == set(itertools.product(training.STRENGTH_QUANTITIES, training.STRENGTH_MODELS))
+    assert errors[whole, "strength law"] < errors[whole, "global median"]
+    assert errors[within, "strength law"] < errors[within, "family median"]
     assert 1 < factor < 4
-    assert {(row.n_rows, row.n_papers) for row in table} == {
-        (len(strength_observations()[0]), len({s.group_id for s in strength_observations()[0]}))
-    }
+    papers = Counter(s.group_id for s in strength_observations()[0])
+    several = [n for n in papers.values() if n > 1]
+    assert {(row.quantity, row.n_rows, row.n_papers) for row in table} == {
+        (whole, papers.total(), len(papers)), (within, sum(several), len(several))
+    }  # fmt: skip
+
+
+def test_textbook_laws_of_strength_by_hand() -> None:
+    """Dense 100 MPa: bare at 10 % pores 100·exp(-0.5); filled there 0.9·100 + 0.1·150."""
+    usual = 0.06
+    terms = np.zeros((3, 6))
+    terms[:, STRENGTH_FEATURES.index("porosity")] = [-usual, 0.1 - usual, 0.1 - usual]
+    terms[2, STRENGTH_FEATURES.index("pore_filled")] = 1
+    samples = [Sample(family="nasicon")] * 3
+    dense = training.StrengthRows(samples[:1], terms[:1], np.log10([100.0]))
+    found = 10 ** training.physics_alone(dense, training.StrengthRows(samples, terms, np.zeros(3)))
+    np.testing.assert_allclose(found, [100, 100 * np.exp(-0.5), 105])
 
 
 # ---------------------------------------------------------------- what is not installed

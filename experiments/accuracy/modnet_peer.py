@@ -227,7 +227,7 @@ def score(_: argparse.Namespace) -> None:
     names = ["sigma" if kind else "energy" for kind in cv.rows.is_conductivity]
     theirs = [said.get((s.sample_id, name), np.nan) for s, name in zip(cv.rows.samples, names, strict=True)]
     known = np.isfinite(theirs)
-    peers = {name: peer(cv, blocks, make, 1) for name, (blocks, make) in PEERS.items()}
+    peers = {name: peer(cv, blocks, make) for name, (blocks, make) in PEERS.items()}
     everyone = {**cv.predictions, **peers, "MODNet": np.array([theirs])}
     seen = {name: values[:, known] for name, values in everyone.items()}
     scores = score_table(CrossValidation(cv.rows.take(known), cv.seeds, seen, cv.spreads[:, known], cv.folds[:, known]))

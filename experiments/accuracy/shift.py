@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from nascreen.shifts import QUANTITIES, gain_of_more_papers, learning_curve, shift_scores
+from nascreen.shifts import CURVE_SEEDS, QUANTITIES, gain_of_more_papers, learning_curve, shift_scores
 from nascreen.training import training_rows
 
 HERE = Path(__file__).resolve().parent
@@ -32,7 +32,7 @@ def write(name: str, lines: Sequence[Any]) -> None:
 def main() -> None:
     rows = training_rows()
     write("shift.csv", shift_scores(rows, on_split=print))
-    points = learning_curve(rows)
+    points = learning_curve(rows, CURVE_SEEDS)
     write("curve.csv", points)
     for quantity in QUANTITIES:
         gain, error = gain_of_more_papers(points, quantity)
