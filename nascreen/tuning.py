@@ -25,6 +25,7 @@ from nascreen import gaussian
 from nascreen.datasets import grouped_folds
 from nascreen.errors import RangeError
 from nascreen.gaussian import Array
+from nascreen.models import is_oxide_glass
 from nascreen.tracking import log_scores, tracked_run, usable_folder
 from nascreen.training import (
     ALL_BLOCKS,
@@ -112,28 +113,42 @@ QUICK = Budget(minutes=3.0, n_seeds=1, n_trials=3, is_quick=True)
 
 
 @dataclass(frozen=True, eq=False)
+class Taught:
+    """What trees learn when one inner fold is left out, along the lines of a process that has not seen it either.
+
+    Attributes:
+        features: Of every conductivity outside the inner fold, shape (m, f).
+        at_25: Their log10 σ(25 °C), shape (m,).
+        lines: Their lines (log10 σ(25 °C), Ea), as the forest learns them, shape (m, 2).
+        borrowed: What else teaches the forest.
+    """
+
+    features: Array
+    at_25: Array
+    lines: Array
+    borrowed: BorrowedLines
+
+
+@dataclass(frozen=True, eq=False)
 class Side:
     """The training side of one outer fold, ready for trials.
 
+    Every model is judged on the conductivities as they were measured: trees say the level at 25 °C, and the line of the
+    process without the inner fold carries it to the temperature of the row.
+
     Attributes:
-        rows: Its rows; bounds at what they let expect.
-        at_25: log10 σ(25 °C) of its conductivities along the process's lines, shape (n,).
-        own: Their features and lines, as the forest learns them.
-        by_process: What the process says of each of them without its inner fold, at 25 °C.
-        folds: Inner fold of each of them, shape (n,).
-        borrowed: What else teaches the forest, by inner fold.
-        is_judged: Which of them count in the error.
+        rows: Its conductivities, n of them.
+        by_process: The line that the process gives each of them without its inner fold, shape (n, 2).
+        taught: What trees learn, by inner fold left out.
+        folds: Inner fold of each conductivity, shape (n,).
         seed: Seed of the trees.
         tree_share: Share of the trees that trials grow; what is kept is fitted with all of them.
     """
 
     rows: Rows
-    at_25: Array
-    own: tuple[Array, Array]
     by_process: Array
+    taught: tuple[Taught, ...]
     folds: NDArray[np.intp]
-    borrowed: tuple[BorrowedLines, ...]
-    is_judged: NDArray[np.bool_]
     seed: int
     tree_share: float = 1.0
 
@@ -148,43 +163,48 @@ class Side:
             seed: Seed of the inner folds and of the trees.
             tree_share: Share of the trees that trials grow.
         """
-        scaler = Scaler.fit(train.features)
-        process = process_of(train, scaler, parameters)
-        mask = train.is_conductivity
-        rows = Rows(train.samples, train.features, train.coefficients, process.targets, train.is_scored, train.sides)
-        sigma = rows.take(mask)
-        folds = np.array(grouped_folds(sigma.groups, N_INNER, seed))
-        at_25 = brought_to_25(process, scaler, rows)
-        # The process is judged on the inner folds of the trees; papers of energies alone are left out by themselves.
-        fold_of = dict(zip(sigma.groups, folds.tolist(), strict=True))
-        names = {group: N_INNER + i for i, group in enumerate(dict.fromkeys(train.groups))}
-        residual, _ = process.leave_paper_out(np.array([fold_of.get(g, names[g]) for g in train.groups], dtype=np.intp))
-        return cls(
-            sigma, at_25, own_lines(process, scaler, rows), at_25 - residual[mask], folds,
-            tuple(borrowed.unknown_to(sigma.take((folds == k) & sigma.is_scored)) for k in range(N_INNER)),
-            sigma.is_scored, seed, tree_share,
-        )  # fmt: skip
+        rows = train.take(train.is_conductivity)
+        folds = np.array(grouped_folds(rows.groups, N_INNER, seed))
+        # Papers of energies alone, which no inner fold holds, always teach.
+        fold_of = dict(zip(rows.groups, folds.tolist(), strict=True))
+        of_each = np.array([fold_of.get(group, -1) for group in train.groups])
+        by_process, taught = np.empty((len(folds), 2)), []
+        for k in range(N_INNER):
+            inside, judged = train.take(of_each != k), rows.take(folds == k)
+            scaler = Scaler.fit(inside.features)
+            process = process_of(inside, scaler, parameters)
+            inside = replace(inside, targets=process.targets)
+            features, lines = own_lines(process, scaler, inside)
+            lent = borrowed.unknown_to(judged.take(judged.is_scored))
+            taught.append(Taught(features, brought_to_25(process, scaler, inside), lines, lent))
+            prefactor, energy = process.predict(scaler.inputs(judged.features)).T
+            by_process[folds == k] = np.column_stack(
+                [prefactor - energy * gaussian.DECADES_PER_EV / gaussian.REFERENCE_K, energy]
+            )
+        return cls(rows, by_process, tuple(taught), folds, seed, tree_share)
 
     def unseen(self, kind: str, settings: TreeSettings, k: int) -> Array:
         """Return what trees that did not see inner fold ``k`` say of it, at 25 °C."""
-        inside, outside = self.folds != k, self.folds == k
         n_trees = max(2, round(self.tree_share * settings.n_trees))
         # One thread: on a busy machine, threads of one small tree wait for each other for minutes.
         own = {"nthread": 1} if kind == "boosted" else {}
         settings = replace(settings, n_trees=n_trees, settings={**settings.settings, **own})
-        counts = np.ones(int(inside.sum()))
-        features = self.own[0]
+        taught, judged = self.taught[k], self.rows.features[self.folds == k].astype(np.float32)
+        counts = np.ones(len(taught.at_25))
         if kind == "boosted":
-            trees = boosted(features[inside], self.at_25[inside], counts, settings, self.seed)
-            return np.asarray(trees.inplace_predict(features[outside].astype(np.float32)), dtype=np.float64)
-        lines = (features[inside], self.own[1][inside])
-        forest = grown_forest(lines, counts, self.borrowed[k], settings, self.seed)
-        return np.asarray(forest.predict(without_gaps(features[outside].astype(np.float32)))[:, 0])
+            trees = boosted(taught.features, taught.at_25, counts, settings, self.seed)
+            return np.asarray(trees.inplace_predict(judged), dtype=np.float64)
+        forest = grown_forest((taught.features, taught.lines), counts, taught.borrowed, settings, self.seed)
+        return np.asarray(forest.predict(without_gaps(judged))[:, 0])
 
-    def error(self, predicted: Array, rows: NDArray[np.bool_]) -> float:
-        """Return the mean absolute error at 25 °C of the judged ones among some rows."""
-        judged = rows & self.is_judged
-        return float(np.abs(predicted[judged] - self.at_25[judged]).mean())
+    def measured(self, at_25: Array) -> Array:
+        """Return what each row should have observed of levels at 25 °C, shape (n,)."""
+        return line_to_observation(np.column_stack([at_25, self.by_process[:, 1]]), self.rows.coefficients)
+
+    def error(self, at_25: Array, rows: NDArray[np.bool_]) -> float:
+        """Return the mean absolute error of the scored ones among some rows, given levels at 25 °C."""
+        judged = rows & self.rows.is_scored
+        return float(np.abs(self.measured(at_25) - self.rows.targets)[judged].mean())
 
 
 def suggested(trial: Any, kind: str) -> TreeSettings:  # noqa: ANN401
@@ -276,7 +296,7 @@ def search_trees(
 
     def objective(trial: Any) -> float:  # noqa: ANN401
         settings = suggested(trial, kind)
-        predicted, errors = np.full(len(side.at_25), np.nan), []
+        predicted, errors = np.full(len(side.folds), np.nan), []
         for k in range(N_INNER):
             predicted[side.folds == k] = side.unseen(kind, settings, k)
             errors.append(side.error(predicted, side.folds == k))
@@ -316,7 +336,7 @@ def _found(side: Side, kind: str, study: Any, known: Mapping[int, Array]) -> Fou
     settings = _fixed(kept.params, kind)
     unseen = known.get(kept.number)
     if unseen is None:  # a trial of an earlier run
-        unseen = np.empty(len(side.at_25))
+        unseen = np.empty(len(side.folds))
         for k in range(N_INNER):
             unseen[side.folds == k] = side.unseen(kind, settings, k)
     n_pruned = sum(t.state.name == "PRUNED" for t in study.trials)
@@ -439,8 +459,9 @@ class Search:
             share = deadline - (deadline - time.monotonic()) * (len(KINDS) - 1 - i) / len(KINDS)
             self.report(f"{kind} trees" if kind == "boosted" else kind, n_done)
             found[kind] = search_trees(side, kind, self._study(kind, seed, fold), self.budget.n_trials, share)
-        parts = np.column_stack([side.by_process, found["boosted"].unseen, found["forest"].unseen])
-        weights = mixture_weights(parts[side.is_judged], side.at_25[side.is_judged], side.folds[side.is_judged])
+        levels = (side.by_process[:, 0], found["boosted"].unseen, found["forest"].unseen)
+        parts, judged = np.column_stack([side.measured(level) for level in levels]), side.rows.is_scored
+        weights = mixture_weights(parts[judged], side.rows.targets[judged], side.folds[judged])
         model = fit_conductivity(train, borrowed=borrowed, parameters=parameters, seed=seed)
         settings = {kind: one.settings for kind, one in found.items() if one.parameters != _usual_trial(kind)}
         chosen = model
@@ -509,12 +530,13 @@ class Search:
 def mixed_line(model: ConductivityModel, features: Array, weights: Sequence[float]) -> Array:
     """Return lines whose level at 25 °C is a weighted mean of process, boosted trees and forest, shape (n, 2).
 
-    The activation energy is that of the promoted model: the mean of process and forest.
+    The activation energy is that of the promoted model, the mean of process and forest; so is the whole line of oxide
+    glasses.
     """
     lines = model.lines(features)
     promoted, *parts = (lines[name] for name in (PROMOTED, "gaussian process", "xgboost", "extra trees"))
     level = np.column_stack([part[:, 0] for part in parts]) @ np.array(weights)
-    return np.column_stack([level, promoted[:, 1]])
+    return np.column_stack([np.where(is_oxide_glass(features), promoted[:, 0], level), promoted[:, 1]])
 
 
 # ---------------------------------------------------------------- the command's job

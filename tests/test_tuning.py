@@ -70,15 +70,15 @@ def test_trees_answer_by_the_blocks_they_see_alone(side: Side, kind: str, featur
     settings = TreeSettings(training.usual_settings()[kind].settings, 4, FEATURE_SETS[features])
     hidden = [name for name in training.ALL_BLOCKS if name not in settings.blocks]
     before = side.unseen(kind, settings, 0)
-    changed = side.own[0].copy()
+    changed = side.rows.features.copy()
     outside = np.flatnonzero(side.folds == 0)
     for name in hidden:
         changed[outside, BLOCKS[name]] = changed[outside[::-1], BLOCKS[name]] + 1
-    other = replace(side, own=(changed, side.own[1]))
+    other = replace(side, rows=replace(side.rows, features=changed))
     np.testing.assert_array_equal(other.unseen(kind, settings, 0), before)
-    shown = side.own[0].copy()
+    shown = side.rows.features.copy()
     shown[outside] = shown[outside[::-1]]
-    assert (replace(side, own=(shown, side.own[1])).unseen(kind, settings, 0) != before).any()
+    assert (replace(side, rows=replace(side.rows, features=shown)).unseen(kind, settings, 0) != before).any()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -99,7 +99,8 @@ def test_inner_folds_keep_papers_whole_and_borrow_nothing_of_what_they_judge(sid
     for k in range(N_INNER):
         judged = set(groups[side.folds == k])
         assert not judged & set(groups[side.folds != k])
-        assert not judged & set(side.borrowed[k].groups)
+        assert not judged & set(side.taught[k].borrowed.groups)
+        assert len(side.taught[k].at_25) == (side.folds != k).sum()
 
 
 def _with_answers_changed(rows: Rows, tested: Array) -> Rows:
@@ -134,7 +135,9 @@ def _side_of(errors: dict[float, list[float]], side: Side, monkeypatch: pytest.M
     """Return a side on which the settings of a given `max_features` miss every row of fold k by errors[k]."""
 
     def unseen(self: Side, kind: str, settings: TreeSettings, k: int) -> Array:
-        return self.at_25[self.folds == k] + errors[round(float(settings.settings["max_features"]), 6)][k]
+        slope = self.rows.coefficients[:, 1] + gaussian.DECADES_PER_EV / gaussian.REFERENCE_K
+        at_25 = (self.rows.targets - slope * self.by_process[:, 1])[self.folds == k]
+        return at_25 + errors[round(float(settings.settings["max_features"]), 6)][k]
 
     monkeypatch.setattr(Side, "unseen", unseen)
     return side
@@ -208,19 +211,33 @@ def test_when_time_is_up_the_usual_choice_is_all_that_runs(side: Side) -> None:
     assert found.error == found.usual_error
 
 
-def test_the_process_is_judged_without_the_whole_inner_fold(rows: Rows, side: Side) -> None:
-    scaler = training.Scaler.fit(rows.features)
-    process = training.process_of(rows, scaler, gaussian.default_parameters())
+def test_process_and_trees_are_judged_without_the_whole_inner_fold(rows: Rows, side: Side) -> None:
     judged = set(np.array(side.rows.groups)[side.folds == 1])
-    kept = np.flatnonzero([g not in judged for g in rows.groups])
-    rest = gaussian.ArrheniusProcess(
-        process.parameters, process.inputs[kept], process.coefficients[kept], process.targets[kept],
-        process.groups[kept], process.weights[kept],
-    )  # fmt: skip
-    sigma = np.flatnonzero(rows.is_conductivity)[side.folds == 1]
-    said = (rest.predict(process.inputs[sigma]) * process.coefficients[sigma]).sum(axis=1)
-    expected = side.at_25[side.folds == 1] - (process.targets[sigma] - said)
-    np.testing.assert_allclose(side.by_process[side.folds == 1], expected, atol=1e-6)
+    rest = rows.take(np.array([g not in judged for g in rows.groups]))
+    scaler = training.Scaler.fit(rest.features)
+    process = training.process_of(rest, scaler, gaussian.default_parameters())
+    prefactor, energy = process.predict(scaler.inputs(side.rows.features[side.folds == 1])).T
+    np.testing.assert_allclose(side.by_process[side.folds == 1, 1], energy)
+    found = side.measured(side.by_process[:, 0])[side.folds == 1]
+    coefficients = side.rows.coefficients[side.folds == 1]
+    np.testing.assert_allclose(found, coefficients[:, 0] * prefactor + coefficients[:, 1] * energy)
+    rest = replace(rest, targets=process.targets)
+    np.testing.assert_allclose(side.taught[1].at_25, training.brought_to_25(process, scaler, rest))
+    np.testing.assert_allclose(side.taught[1].lines, training.own_lines(process, scaler, rest)[1])
+
+
+def test_an_error_is_that_of_what_was_measured_at_its_temperature(side: Side) -> None:
+    """Right at 25 °C, but with an energy that is off, a level misses rows that were measured hot."""
+    off = 0.1
+    wrong = replace(side, by_process=side.by_process + np.array([0.0, off]))
+    right = side.measured(side.by_process[:, 0])
+    inverse_t = -side.rows.coefficients[:, 1] / gaussian.DECADES_PER_EV
+    expected = off * gaussian.DECADES_PER_EV * (1 / gaussian.REFERENCE_K - inverse_t)
+    np.testing.assert_allclose(wrong.measured(side.by_process[:, 0]) - right, expected, atol=1e-9)
+    planted = replace(side, rows=replace(side.rows, targets=right))
+    every = np.ones(len(right), dtype=bool)
+    assert planted.error(side.by_process[:, 0], every) == pytest.approx(0)
+    assert planted.error(side.by_process[:, 0] + 0.3, every) == pytest.approx(0.3)
 
 
 # ---------------------------------------------------------------- the mixture
