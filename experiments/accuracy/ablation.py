@@ -1,4 +1,4 @@
-"""What each decision on the data costs or brings: one decision changed at a time, the same folds for all.
+"""What each decision and each kind of information costs or brings: one changed at a time, the same folds for all.
 
     python experiments/accuracy/ablation.py [--seeds 3] [--only NAME] [--out results]
 
@@ -13,7 +13,8 @@ import argparse
 import csv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from fnmatch import fnmatch
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,15 @@ from threadpoolctl import threadpool_limits
 
 from nascreen import gaussian, training
 from nascreen.datasets import USABLE_ORIGINS, grouped_folds, has_sodium
-from nascreen.features import FEATURE_NAMES
+from nascreen.features import BLOCKS, FEATURE_NAMES
+from nascreen.records import Sample
+from nascreen.stability import hints
 from nascreen.training import (
     N_FOLDS,
     N_TREES,
     PROMOTED,
     TREE_SETTINGS,
+    BorrowedLines,
     ConductivityModel,
     Rows,
     Scaler,
@@ -108,6 +112,8 @@ class Variant:
         counts: What each row counts.
         fit: What fits the model.
         hidden: Columns that are set to 0, in learning and in testing.
+        borrows: Which of the borrowed lines teach.
+        added: What the trees see beside the features: one value of each sample, NaN where there is none.
     """
 
     question: str
@@ -116,6 +122,8 @@ class Variant:
     counts: Callable[[Rows], np.ndarray] | None = None
     fit: Fit = fit_conductivity
     hidden: tuple[int, ...] = ()
+    borrows: Callable[[BorrowedLines], np.ndarray] = lambda lines: np.ones(len(lines.groups), dtype=bool)
+    added: Callable[[Sample], float] | None = None
 
 
 def kind_of(rows: Rows) -> np.ndarray:
@@ -128,6 +136,11 @@ def origin_of(rows: Rows) -> np.ndarray:
 
 def usual(rows: Rows) -> np.ndarray:
     return kind_of(rows) != "grain_boundary"
+
+
+def is_own(rows: Rows) -> np.ndarray:
+    """Return which rows are of the literature table, scored ones and bounds."""
+    return np.array(rows.is_scored) | (rows.sides != 0)
 
 
 def weighing(origins: tuple[str, ...], share: float) -> Callable[[Rows], np.ndarray]:
@@ -149,6 +162,48 @@ def without_passes(rows: Rows, **options: Any) -> ConductivityModel:  # noqa: AN
         gaussian.with_robust_weights = whole
 
 
+def of_lithium(lines: BorrowedLines) -> np.ndarray:
+    return np.array(lines.features[:, FEATURE_NAMES.index("lithium_fraction")] > 0)
+
+
+def columns(*patterns: str) -> tuple[int, ...]:
+    """Return the columns whose names match one of some patterns."""
+    return tuple(i for i, name in enumerate(FEATURE_NAMES) if any(fnmatch(name, pattern) for pattern in patterns))
+
+
+def block(name: str) -> tuple[int, ...]:
+    return tuple(np.arange(len(FEATURE_NAMES))[BLOCKS[name]].tolist())
+
+
+def computed_energy(sample: Sample) -> float:
+    """Return the computed energy above the hull of the NASICON nearest in composition, NaN for other families."""
+    return stability_of(sample.formula) if sample.family == "nasicon" else np.nan
+
+
+@cache
+def stability_of(formula: str) -> float:
+    hint = hints([formula], ["nasicon"])[0]
+    return np.nan if hint is None else hint.energy_mev
+
+
+PHASE = columns("phase_*", "amorphous")
+BULK_ALONE = (BULK,)
+PROCESSING = tuple(sorted(set(block("processing")) - set(PHASE) - set(BULK_ALONE)))
+KINDS_OF_INFORMATION = {
+    "processing and microstructure": PROCESSING,
+    "glass, glass-ceramic or crystal": PHASE,
+    "sites of the NASICON framework": columns("nasicon_*", "metal_*", "dopant_*"),
+    "mobile ions per anion, cation and atom": columns("mobile_ion_*", "sodium_fraction"),
+    "radii and room for the mobile ion": columns("*_radius", "*_radius_*", "anion_volume_*"),
+    "polarizability and mixing of anions": columns("anion_polarizability", "anion_mixing_entropy"),
+    "modifier and formers of glasses": columns("modifier_fraction", "former_*"),
+    "all of the field's own features": block("field"),
+    "Magpie": block("magpie"),
+    "fractions of the elements": block("fraction"),
+    "family": block("family"),
+}
+"""Columns that are hidden together."""
+
 CITED, EXTRAPOLATED = ("cited",), ("extrapolated",)
 VARIANTS = (
     Variant("promoted", "promoted"),
@@ -163,6 +218,13 @@ VARIANTS = (
     Variant("cited", "left out", lambda rows: usual(rows) & ~np.isin(origin_of(rows), CITED)),
     Variant("extrapolated", "half weight", counts=weighing(EXTRAPOLATED, 0.5)),
     Variant("extrapolated", "left out", lambda rows: usual(rows) & ~np.isin(origin_of(rows), EXTRAPOLATED)),
+    Variant("glasses and lithium", "no sulfide glasses in the process", lambda rows: usual(rows) & is_own(rows)),
+    Variant("glasses and lithium", "forest without glasses", borrows=of_lithium),
+    Variant("glasses and lithium", "forest without lithium", borrows=lambda lines: ~of_lithium(lines)),
+    Variant("glasses and lithium", "none of them", lambda rows: usual(rows) & is_own(rows),
+            borrows=lambda lines: np.zeros(len(lines.groups), dtype=bool)),
+    Variant("computed stability", "seen by the trees", added=computed_energy),
+    *(Variant("information hidden", name, hidden=hidden) for name, hidden in KINDS_OF_INFORMATION.items()),
 )  # fmt: skip
 
 
@@ -200,6 +262,17 @@ def shared_folds(n_seeds: int, out: Path) -> Shared:
     return Shared(rows, folds, {(s, k): known[f"{s}-{k}"] for s in folds for k in range(N_FOLDS)})
 
 
+def lent(variant: Variant, tested: Rows) -> BorrowedLines:
+    """Return the borrowed lines that teach a variant, with the columns that it has; tested rows come as they are."""
+    lines = borrowed_lines().unknown_to(tested)
+    lines = lines.take(variant.borrows(lines))
+    features = lines.features.copy()
+    features[:, list(variant.hidden)] = 0
+    if variant.added:
+        features = np.column_stack([features, np.full(len(features), np.nan)])
+    return replace(lines, features=features)
+
+
 def errors(variant: Variant, given: Shared) -> np.ndarray:
     """Return the absolute errors of a variant on every scored row, shape (n_seeds, n)."""
     rows = given.rows
@@ -207,6 +280,8 @@ def errors(variant: Variant, given: Shared) -> np.ndarray:
         features = rows.features.copy()
         features[:, list(variant.hidden)] = 0
         rows = replace(rows, features=features)
+    if variant.added:
+        rows = replace(rows, features=np.column_stack([rows.features, [variant.added(s) for s in rows.samples]]))
     found = np.full((len(given.folds), len(rows.samples)), np.nan)
     for i, (seed, fold) in enumerate(given.folds.items()):
         for k in range(N_FOLDS):
@@ -214,7 +289,7 @@ def errors(variant: Variant, given: Shared) -> np.ndarray:
             test = rows.take(tested)
             model = variant.fit(
                 train,
-                borrowed=borrowed_lines().unknown_to(test),
+                borrowed=lent(variant, given.rows.take(tested)),
                 parameters=given.parameters[seed, k],
                 weights=variant.counts(train) if variant.counts else None,
                 seed=seed,
