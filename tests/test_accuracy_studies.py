@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from nascreen.datasets import grouped_folds, load_table
-from nascreen.training import N_FOLDS, literature_rows
+from nascreen.features import FEATURE_NAMES
+from nascreen.records import Sample
+from nascreen.training import LITHIUM_COLUMN, N_FOLDS, literature_rows
 from tests.conftest import study
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -118,3 +120,87 @@ def test_what_the_readme_says_of_modnet_is_what_the_study_found() -> None:
     ):
         said = f"| {title} | " + " | ".join(f"{found[quantity, subset, model]:.3f}" for model in models) + " |"
         assert said in text, said
+
+
+# ---------------------------------------------------------------- what bounds it
+
+
+@pytest.fixture(scope="module")
+def hindsight() -> ModuleType:
+    return study("accuracy", "hindsight")
+
+
+@pytest.fixture(scope="module")
+def limit() -> ModuleType:
+    return study("accuracy", "limit")
+
+
+def test_no_other_mixture_of_learners_is_nearer_than_the_best_one(hindsight: ModuleType) -> None:
+    rng = np.random.default_rng(1)
+    targets = rng.standard_normal(80)
+    said = targets[:, None] + rng.standard_normal((80, 4)) * [0.5, 0.7, 1.0, 3.0] + [0.4, -0.6, 0.0, 0.0]
+    weights = hindsight.best_mixture(said, targets)
+    assert weights.min() > -1e-9
+    assert weights.sum() == pytest.approx(1)
+    best = np.abs(said @ weights - targets).mean()
+    others = rng.dirichlet(np.full(4, 0.5), 3000)
+    assert best <= np.abs(said @ others.T - targets[:, None]).mean(axis=0).min() + 1e-9
+    assert best < np.abs(said - targets[:, None]).mean(axis=0).min()
+
+
+def test_choices_by_the_answers_are_never_worse_than_what_they_choose_from(hindsight: ModuleType) -> None:
+    rng = np.random.default_rng(2)
+    targets, families = rng.standard_normal(60), np.repeat(["a", "b", "c"], 20)
+    said = {name: targets + scale * rng.standard_normal((2, 60)) for name, scale in
+            (("mean of three", 0.6), ("one", 0.8), ("two", 1.0))}  # fmt: skip
+    found = hindsight.chosen(said, targets, families)
+    single = found["best of all learners", "the scored rows"]
+    assert (single <= found["promoted model", "papers left out"] + 1e-12).all()
+    assert (found["best learner of each family", "the scored rows"] <= single + 1e-12).all()
+    assert (found["best mixture", "the scored rows"] <= single + 1e-9).all()
+
+
+def test_a_review_that_quotes_a_value_confirms_it_only_as_a_text_by_itself(limit: ModuleType) -> None:
+    """Two papers a decade apart; a review quotes the first and shares its group."""
+    given = {"formula": "Na3Zr2Si2PO12", "meas_temp_c": 25.0, "phase": "crystalline"}
+    samples = [
+        Sample(sample_id=name, paper_id=name, group_id=group, conductivity_s_cm=sigma, **given)  # type: ignore[arg-type]
+        for name, group, sigma in (("a", "a", 1e-3), ("review", "a", 1e-3), ("b", "b", 1e-4))
+    ]
+    by_text, texts = limit.misses_of_repeats(samples, lambda s: s.paper_id)
+    by_group, groups = limit.misses_of_repeats(samples, lambda s: s.group_id)
+    assert (len(texts), len(groups)) == (3, 2)
+    assert sorted(by_text) == pytest.approx([0.5, 0.5, 1.0])
+    assert by_group == pytest.approx([1.0, 1.0])
+
+
+def test_hidden_columns_are_hidden_in_what_is_borrowed_and_nothing_else_is(ablation: ModuleType) -> None:
+    tested = literature_rows().take(np.arange(20))
+    promoted = ablation.lent(ablation.VARIANTS[0], tested)
+    for variant in ablation.VARIANTS:
+        if variant.hidden:
+            found = ablation.lent(variant, tested)
+            shown = np.setdiff1d(np.arange(len(FEATURE_NAMES)), variant.hidden)
+            assert len(found.groups) == len(promoted.groups)
+            assert not found.features[:, list(variant.hidden)].any()
+            np.testing.assert_array_equal(found.features[:, shown], promoted.features[:, shown])
+
+
+@pytest.mark.parametrize(
+    ("name", "has_lithium", "has_glass"),
+    [("forest without glasses", True, False), ("forest without lithium", False, True), ("none of them", False, False)],
+)
+def test_what_is_left_out_does_not_teach(
+    ablation: ModuleType, name: str, *, has_lithium: bool, has_glass: bool
+) -> None:
+    (variant,) = [v for v in ablation.VARIANTS if v.name == name]
+    found = ablation.lent(variant, literature_rows().take(np.arange(20)))
+    lithium = found.features[:, LITHIUM_COLUMN] > 0
+    assert (bool(lithium.any()), bool((~lithium).any())) == (has_lithium, has_glass)
+
+
+def test_every_feature_of_the_field_is_hidden_in_some_ablation(ablation: ModuleType) -> None:
+    hidden = {column for variant in ablation.VARIANTS for column in variant.hidden}
+    assert hidden == set(range(len(FEATURE_NAMES)))
+    for name, columns in ablation.KINDS_OF_INFORMATION.items():
+        assert columns, name

@@ -5,22 +5,27 @@
 Reads ``predictions.csv`` (each row by models that had not seen its paper, written by ``run.py``) and writes
 ``limit.csv`` beside this file. Errors are mean absolute ones of log10 σ in decades. ``by_others`` is the median of
 other papers on the same composition, phase and temperature (within 3 K): a lookup that no model of this table can be
-expected to beat by much, since the papers themselves disagree by that much.
+expected to beat by much, since the papers themselves disagree by that much. The lines "papers repeat one another"
+compare the median of each paper on a composition and temperature with that of the others: once with every text by
+itself, where a review that quotes a value seems to confirm it, and once with texts that share a value as one.
 """
 
 from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from nascreen.datasets import load_table, sodium_conductivity_rows
 from nascreen.quality import same_composition
-from nascreen.replicates import replicate_spread
+from nascreen.records import Sample
+from nascreen.replicates import replicate_sets, replicate_spread
 from nascreen.shifts import told_by_others
 from nascreen.training import Rows, literature_rows
+from nascreen.verdicts import reviewed_table
 
 HERE = Path(__file__).resolve().parent
 COLUMNS = ("question", "rows", "n_rows", "n_papers", "by_model", "by_others", "share_of_all_error")
@@ -55,6 +60,37 @@ def known_but_for_one(rows: Rows, off: np.ndarray) -> np.ndarray:
         if len(others):
             out[i] = off[i] - np.median(off[others])
     return out
+
+
+def misses_of_repeats(samples: Sequence[Sample], text_of: Callable[[Sample], str]) -> tuple[list[float], set[str]]:
+    """Return how far each text is from the others on the same composition and temperature, and the texts.
+
+    Args:
+        samples: Conductivities.
+        text_of: What counts as one text.
+    """
+    off, texts = [], set()
+    for same in replicate_sets(samples):
+        by_text: dict[str, list[float]] = {}
+        for sample in same:
+            by_text.setdefault(text_of(sample), []).append(float(np.log10(sample.conductivity_s_cm or np.nan)))
+        said = {text: float(np.median(values)) for text, values in by_text.items()}
+        if len(said) > 1:
+            texts |= set(said)
+            off += [abs(own - np.median([v for t, v in said.items() if t != text])) for text, own in said.items()]
+    return off, texts
+
+
+def repeat_lines() -> Iterator[list[object]]:
+    """Yield how well papers repeat one another, by what counts as a paper."""
+    printed, reviewed = (sodium_conductivity_rows(load("literature")) for load in (load_table, reviewed_table))
+    for name, samples, text_of in (
+        ("as printed, every text by itself", printed, lambda s: s.paper_id),
+        ("as printed, texts that share a value as one", printed, lambda s: s.group_id),
+        ("as reviewed, texts that share a value as one", reviewed, lambda s: s.group_id),
+    ):
+        off, texts = misses_of_repeats(samples, text_of)
+        yield ["papers repeat one another", name, len(off), len(texts), "", f"{np.mean(off):.3f}", ""]
 
 
 def subsets(rows: Rows, off: np.ndarray, told: np.ndarray) -> Iterator[tuple[str, str, np.ndarray]]:
@@ -94,7 +130,7 @@ def main() -> None:
     told = told_by_others(rows)
     by_others = np.abs(told - rows.targets)
     groups = np.array(rows.groups)
-    lines = []
+    lines: list[list[object]] = []
     for question, answer, mask in subsets(rows, off, told):
         if mask.any():
             known = mask & ~np.isnan(told)
@@ -110,6 +146,7 @@ def main() -> None:
             "papers of several rows", answer, int(several.sum()), len(set(groups[several])),
             f"{np.abs(values[several]).mean():.3f}", "", "",
         ])  # fmt: skip
+    lines += repeat_lines()
     spread = replicate_spread(rows.samples)["all"]
     lines.append([
         "standard deviation between papers", "one composition and temperature", "", spread.n_texts, "",
