@@ -373,7 +373,8 @@ def _overall_scores(scores: Sequence[ScoreRow]) -> str:
     overall = {quantity: rows for (quantity, subset), rows in _by_subset(scores).items() if subset == "all"}
     sizes = {quantity: next(iter(rows.values())) for quantity, rows in overall.items()}
     header = ["Model"] + [
-        f"{escape(q)}<br><small>{row.n_rows} rows, {row.n_papers} papers</small>" for q, row in sizes.items()
+        f"{escape(q).replace(', ', ',<br>')}<br><small>{row.n_rows} rows, {row.n_papers} papers</small>"
+        for q, row in sizes.items()
     ]
     models = [name for name in _models_of(scores) if any(name in rows for rows in overall.values())]
     table = [
