@@ -18,7 +18,7 @@ from nascreen.cards import CONDUCTIVITY_TEXT, PROMISED, STRENGTH_TEXT, calibrati
 from nascreen.chemistry import FAMILIES, SYMBOLS
 from nascreen.features import BLOCKS, FEATURE_NAMES, chemistry_of
 from nascreen.gaussian import Array, ArrheniusProcess
-from nascreen.intervals import COVERAGE, Calibration
+from nascreen.intervals import COVERAGE, Calibration, conformal_factor
 from nascreen.models import DOMAIN_MARGINS, GLASS, STRENGTH_FEATURES, card_hash, family_of_sample
 from nascreen.replicates import replicate_spread
 from nascreen.shifts import Evidence, reproducibility
@@ -395,6 +395,25 @@ def _trusted_distance(cv: CrossValidation) -> float:
     return float(np.sqrt(np.quantile(squares.min(axis=1), TRUSTED_DISTANCE_QUANTILE)))
 
 
+def glass_factors(noise: Mapping[str, float]) -> dict[str, float]:
+    """Return what turns the spread of an oxide glass into half an interval, from glasses whose reference was left out.
+
+    Args:
+        noise: Variances of noise and of the paper effect, as in the card.
+
+    Returns:
+        The factors of ``log_sigma`` (at 25 °C) and ``ea_ev``.
+    """
+    errors = glass_errors()
+    aa, ae, ee = glass_spread().at(errors.distance).T
+    (_, per_ev), *_ = gaussian.conductivity_coefficients(np.array([25.0]))
+    level = aa + 2 * per_ev * ae + per_ev**2 * ee
+    level += noise["paper_prefactor"] + per_ev**2 * noise["paper_energy"] + noise["conductivity"]
+    energy = ee + noise["paper_energy"] + noise["energy"]
+    scaled = np.abs(errors.off) / np.sqrt(np.column_stack([level, energy]))
+    return {name: conformal_factor(part) for name, part in zip(("log_sigma", "ea_ev"), scaled.T, strict=True)}
+
+
 def conductivity_card(
     model: ConductivityModel, rows: Rows, cv: CrossValidation, scores: Sequence[ScoreRow], evidence: Evidence
 ) -> dict[str, Any]:
@@ -403,6 +422,10 @@ def conductivity_card(
     prefactor, energy = gaussian.amplitudes(process.parameters)
     paper_a, paper_e, noise_s, noise_e = (float(v) for v in np.exp(2 * process.parameters[-4:]))
     calibrations = calibrations_of(cv)
+    noise = {"paper_prefactor": paper_a, "paper_energy": paper_e, "conductivity": noise_s, "energy": noise_e}
+    factors = {name: part.factors() for name, part in calibrations.items()}
+    for name, factor in glass_factors(noise).items():
+        factors[name]["by_family"][GLASS] = factor
     return {
         "name": "conductivity",
         "title": "Ionic conductivity and activation energy of sodium conductors",
@@ -419,9 +442,7 @@ def conductivity_card(
         "forest_settings": {**FOREST_SETTINGS, "n_trees": N_FOREST_TREES},
         "n_borrowed_lines": len(borrowed_lines().groups),
         "prior_variance": [float((prefactor**2).sum()), 0.0, float((energy**2).sum())],
-        "noise_variance": {
-            "paper_prefactor": paper_a, "paper_energy": paper_e, "conductivity": noise_s, "energy": noise_e,
-        },
+        "noise_variance": noise,
         GLASS: {
             "covariance": glass_spread().covariance.tolist(), "per_distance": glass_spread().per_distance,
             "error_log_sigma_25": float(np.abs(glass_errors().off[:, 0]).mean()),
@@ -430,7 +451,7 @@ def conductivity_card(
         },
         "interval": {
             "coverage": COVERAGE,
-            **{name: part.factors() for name, part in calibrations.items()},
+            **factors,
             "coverage_of_unseen_folds": {name: part.coverage() for name, part in calibrations.items()},
             "curve": {"promised": list(PROMISED)} | {name: part.curve(PROMISED) for name, part in calibrations.items()},
         },

@@ -31,6 +31,7 @@ from nascreen.features import BLOCKS, feature_matrix
 from nascreen.gaussian import DECADES_PER_EV, REFERENCE_K, Array
 from nascreen.models import (
     STRENGTH_FEATURES,
+    Lines,
     Models,
     family_of_sample,
     is_oxide_glass,
@@ -389,6 +390,32 @@ def test_the_shipped_spread_of_glasses_is_that_of_references_left_out(
     assert shipped["per_distance"] == pytest.approx(spread.per_distance)
     assert (shipped["n_glasses"], shipped["n_references"]) == (len(errors.groups), len(set(errors.groups)))
     assert shipped["error_log_sigma_25"] == pytest.approx(np.abs(errors.off[:, 0]).mean())
+    monkeypatch.setattr(export, "glass_errors", lambda: errors)
+    monkeypatch.setattr(export, "glass_spread", lambda: spread)
+    for name, factor in export.glass_factors(card["noise_variance"]).items():
+        assert card["interval"][name]["by_family"]["oxide_glass"] == pytest.approx(factor)
+
+
+def test_intervals_of_glasses_hold_nine_of_ten_whose_reference_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The predicted interval at 25 °C, by the code that predicts, against errors with tails heavier than normal."""
+    rng = np.random.default_rng(3)
+    distance = rng.uniform(0, 0.3, 4000)
+    off = rng.standard_t(3, (4000, 2)) * [1.0, 0.08] * (1 + 4 * distance)[:, None]
+    errors = training.GlassErrors(off, distance, ["a"] * 4000)
+    monkeypatch.setattr(training, "glass_errors", lambda: errors)
+    spread = training.glass_spread.__wrapped__()
+    monkeypatch.setattr(export, "glass_errors", lambda: errors)
+    monkeypatch.setattr(export, "glass_spread", lambda: spread)
+    model = load_models().conductivity
+    factors = export.glass_factors(model.card["noise_variance"])
+    card = {**model.card, "interval": {name: {"overall": 9.0, "by_family": {"oxide_glass": factor}}
+                                       for name, factor in factors.items()}}  # fmt: skip
+    monkeypatch.setattr(model, "card", card)
+    lines = Lines(np.zeros(4000), np.full(4000, 0.6), spread.at(distance), ("oxide_glass",) * 4000)
+    for half, errors_of in (
+        (model.log_sigma(lines, np.full(4000, 25.0))[1], off[:, 0]), (model.ea(lines)[1], off[:, 1]),
+    ):  # fmt: skip
+        assert np.mean(np.abs(errors_of) <= half) == pytest.approx(0.9, abs=0.001)
 
 
 def test_the_shipped_strength_equals_a_law_fitted_again() -> None:
