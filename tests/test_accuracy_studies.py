@@ -204,3 +204,54 @@ def test_every_feature_of_the_field_is_hidden_in_some_ablation(ablation: ModuleT
     assert hidden == set(range(len(FEATURE_NAMES)))
     for name, columns in ablation.KINDS_OF_INFORMATION.items():
         assert columns, name
+
+
+def test_what_the_readme_says_of_melting_points_is_what_the_study_found() -> None:
+    with (ROOT / "experiments" / "tabular" / "external.csv").open(encoding="utf-8", newline="") as file:
+        found = {row["model"]: row for row in csv.DictReader(file)}
+    ours, theirs, default = (found[name] for name in ("nascreen", "MODNet", "Magpie and random forest"))
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    a, b, c = (f"{float(row['mae_k']):.0f} K" for row in (ours, theirs, default))
+    said = f"errs by {a} where MODNet errs by {b} and Magpie with a random forest by {c} ({ours['n_rows']} rows"
+    assert said in text
+
+
+def test_what_the_readme_says_of_hindsight_and_of_rows_as_collected_is_what_the_studies_found() -> None:
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    quantities = ("log10 σ", "log10 σ, 15–35 °C, measured", "log10 σ, NASICON", "Ea / eV")
+    hindsight = {(row["chosen"], row["quantity"]): float(row["error"]) for row in _table("hindsight.csv")}
+    for title, chosen in (
+        ("**nascreen**, which does not look", "promoted model"),
+        ("best of all learners", "best of all learners"),
+        ("best mixture of all", "best mixture"),
+        ("best learner of each family", "best learner of each family"),
+    ):
+        assert f"| {title} | " + " | ".join(f"{hindsight[chosen, q]:.3f}" for q in quantities) + " |" in text
+    models = ("mean of three", "boosting, 400 rounds at 0.05")
+    collected = {(r["quantity"], r["subset"], r["model"]): float(r["error"]) for r in _table("collected.csv")}
+    for quantity, subset in (("log10 σ", "all"), ("log10 σ", "nasicon"), ("Ea / eV", "all")):
+        ours, boosted = (f"{collected[quantity, subset, model]:.3f}" for model in models)
+        assert f"{ours} for log10 σ ({boosted} by" in text or f"{ours} ({boosted}) for" in text
+    glasses = {row["model"]: float(row["error"]) for row in _table("glasses.csv")}
+    assert f"the promoted model {glasses['promoted model']:.2f} decades" in text
+    assert f"support vectors {glasses['mean of three kinds']:.2f}" in text
+
+
+def test_what_the_readme_says_of_ablations_is_what_the_study_found() -> None:
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    found = {(r["question"], r["variant"]): r for r in _table("ablation.csv") if r["quantity"] == "log10 σ"}
+
+    def said(question: str, variant: str) -> str:
+        row = found[question, variant]
+        return f"{abs(float(row['above_promoted'])):.3f} ± {float(row['standard_error']):.3f}"
+
+    for words, key in (
+        ("processing and microstructure {}", ("information hidden", "processing and microstructure")),
+        ("Magpie {}", ("information hidden", "Magpie")),
+        ("glass or crystal {}", ("information hidden", "glass, glass-ceramic or crystal")),
+        ("the field's own features {}", ("information hidden", "all of the field's own features")),
+        ("cited values {}", ("cited", "left out")),
+        ("brought nothing ({})", ("computed stability", "seen by the trees")),
+        ("sulfide glasses cost {}", ("glasses and lithium", "no sulfide glasses in the process")),
+    ):
+        assert words.format(said(*key)) in text
