@@ -449,8 +449,8 @@ class BulkModel:
             squares[start : start + ROWS] = product.min(axis=1)
         squares += (roots[:, varies] ** 2).sum(axis=1)
         found = np.sqrt(np.maximum(squares, 0))
-        near = np.flatnonzero((squares < NEAR**2) | is_oxide_glass(features))
-        found[near] = self.model.distance(features[near])
+        again = np.flatnonzero((squares < NEAR**2) | is_oxide_glass(features))
+        found[again] = self.model.distance(features[again])
         return np.asarray(found)
 
     def _trees(self, features: Array) -> Array:

@@ -405,13 +405,16 @@ def glass_factors(noise: Mapping[str, float]) -> dict[str, float]:
         The factors of ``log_sigma`` (at 25 °C) and ``ea_ev``.
     """
     errors = glass_errors()
-    aa, ae, ee = glass_spread().at(errors.distance).T
-    (_, per_ev), *_ = gaussian.conductivity_coefficients(np.array([25.0]))
-    level = aa + 2 * per_ev * ae + per_ev**2 * ee
-    level += noise["paper_prefactor"] + per_ev**2 * noise["paper_energy"] + noise["conductivity"]
-    energy = ee + noise["paper_energy"] + noise["energy"]
-    scaled = np.abs(errors.off) / np.sqrt(np.column_stack([level, energy]))
-    return {name: conformal_factor(part) for name, part in zip(("log_sigma", "ea_ev"), scaled.T, strict=True)}
+    n = len(errors.distance)
+    paper = np.array([noise["paper_prefactor"], noise["paper_energy"]])
+    out = {}
+    for name, off, coefficients, own in (
+        ("log_sigma", errors.off[:, 0], gaussian.conductivity_coefficients(np.full(n, 25.0)), noise["conductivity"]),
+        ("ea_ev", errors.off[:, 1], gaussian.energy_coefficients(n), noise["energy"]),
+    ):
+        variance = glass_spread().observed(coefficients, errors.distance) + coefficients**2 @ paper + own
+        out[name] = conformal_factor(np.abs(off) / np.sqrt(variance))
+    return out
 
 
 def conductivity_card(

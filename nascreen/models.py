@@ -166,6 +166,11 @@ class GlassSpread:
         """Return the covariance of glasses at some distances of known ones, shape (n, 3)."""
         return np.asarray((1 + self.per_distance * distance[:, None]) ** 2 * self.covariance)
 
+    def observed(self, coefficients: Array, distance: Array) -> Array:
+        """Return the variance of what is observed of (A, E) by some coefficients of shape (n, 2), shape (n,)."""
+        a, e = coefficients.T
+        return np.asarray((np.column_stack([a * a, 2 * a * e, e * e]) * self.at(distance)).sum(axis=1))
+
 
 class ConductivityModel:
     """The promoted model of conductivity and activation energy: a Gaussian process and trees."""

@@ -70,6 +70,7 @@ HOT_C = 300.0
 HOT_DECADES_PER_EV = gaussian.DECADES_PER_EV * (1 / gaussian.REFERENCE_K - 1 / (HOT_C + 273.15))
 
 TARGET_DECIMALS = 6
+"""To how many decimals the lines are rounded that a forest learns from."""
 GLASS_WEIGHT, LITHIUM_WEIGHT = 0.3, 0.1
 """What a borrowed glass and a lithium sample count beside a row of the literature."""
 USUAL_LITHIUM_EA_EV = 0.42
@@ -426,8 +427,7 @@ class ConductivityModel:
         )
         single = features.astype(np.float32)
         by_trees = np.column_stack([t.inplace_predict(single) for t in (self.trees, self.energy_trees)])
-        cold, hot = self.forest.predict(without_gaps(features)).T
-        by_forest = np.column_stack([cold, (hot - cold) / HOT_DECADES_PER_EV])
+        by_forest = lines_of_forest(self.forest, features)
         line = promoted_line(by_process, np.column_stack([by_trees[:, :1], by_forest]), is_oxide_glass(features))
         return dict(zip(MODEL_NAMES, (line, by_process, by_trees, by_forest), strict=True))
 
@@ -438,8 +438,7 @@ class ConductivityModel:
         is_glass = is_oxide_glass(features)
         if is_glass.any():
             distance = nearest_distance(np.sqrt(features[is_glass][:, BLOCKS["fraction"]]), self.glasses)
-            a, e = coefficients[is_glass].T
-            latent[is_glass] = (np.column_stack([a * a, 2 * a * e, e * e]) * glass_spread().at(distance)).sum(axis=1)
+            latent[is_glass] = glass_spread().observed(coefficients[is_glass], distance)
         paper_a, paper_e, noise_s, noise_e = np.exp(2 * self.process.parameters[-4:])
         paper = paper_a * coefficients[:, 0] ** 2 + paper_e * coefficients[:, 1] ** 2
         return np.asarray(latent + paper + np.where(coefficients[:, 0] != 0, noise_s, noise_e))
@@ -583,9 +582,19 @@ def fit_conductivity(
     return ConductivityModel(process, scaler, trees, energy_trees, forest, glass_roots(lines))
 
 
+def lines_of_forest(forest: Any, features: Array) -> Array:  # noqa: ANN401
+    """Return the lines (log10 σ(25 °C), Ea) that a forest of `grown_forest` foretells, shape (n, 2)."""
+    cold, hot = forest.predict(without_gaps(features)).T
+    return np.column_stack([cold, (hot - cold) / HOT_DECADES_PER_EV])
+
+
+def _are_sodium_glasses(lines: BorrowedLines) -> NDArray[np.bool_]:
+    return np.asarray(is_oxide_glass(lines.features) & (lines.features[:, LITHIUM_COLUMN] == 0))
+
+
 def glass_roots(lines: BorrowedLines) -> Array:
     """Return the square roots of the element fractions of the sodium oxide glasses among some lines, each once."""
-    fractions = lines.features[is_oxide_glass(lines.features) & (lines.features[:, LITHIUM_COLUMN] == 0)]
+    fractions = lines.features[_are_sodium_glasses(lines)]
     return np.unique(np.sqrt(fractions[:, BLOCKS["fraction"]]).astype(np.float32), axis=0).astype(np.float64)
 
 
@@ -609,7 +618,7 @@ def glass_errors() -> GlassErrors:
     """Return the errors of oxide glasses, each predicted by a forest grown on the other folds of references."""
     lines = borrowed_lines()
     groups = np.array(lines.groups)
-    is_glass = is_oxide_glass(lines.features) & (lines.features[:, LITHIUM_COLUMN] == 0)
+    is_glass = _are_sodium_glasses(lines)
     dealt = dict(zip(groups[is_glass], grouped_folds(groups[is_glass].tolist(), N_FOLDS, 0), strict=True))
     fold = np.array([dealt.get(group, -1) for group in groups])
     off, distance = np.full((len(groups), 2), np.nan), np.full(len(groups), np.nan)
@@ -617,8 +626,7 @@ def glass_errors() -> GlassErrors:
     for k in range(N_FOLDS):
         others, tested = lines.take(fold != k), np.flatnonzero(is_glass & (fold == k))
         forest = grown_forest(nothing, np.empty(0), others, usual_settings()["forest"], 0)
-        cold, hot = forest.predict(without_gaps(lines.features[tested])).T
-        off[tested] = np.column_stack([cold, (hot - cold) / HOT_DECADES_PER_EV]) - lines.lines[tested]
+        off[tested] = lines_of_forest(forest, lines.features[tested]) - lines.lines[tested]
         roots = np.sqrt(lines.features[tested][:, BLOCKS["fraction"]])
         distance[tested] = nearest_distance(roots, glass_roots(others))
     return GlassErrors(off[is_glass], distance[is_glass], groups[is_glass].tolist())
@@ -839,7 +847,8 @@ class StrengthLaw:
     covariance: Array
 
 
-STRENGTH_PRIOR_MEAN = np.array([1.9, 0.4, 0.25, 0.28, -5 / np.log(10), 0.0])
+POROSITY_EXPONENT = 5.0
+STRENGTH_PRIOR_MEAN = np.array([1.9, 0.4, 0.25, 0.28, -POROSITY_EXPONENT / np.log(10), 0.0])
 STRENGTH_PRIOR_SD = np.array([0.3, 0.2, 0.2, 0.12, 0.8, 0.1])
 """A phosphate ceramic near 80 MPa, beta-alumina near 200, other oxides near 140, epoxy in the pores about ×1.9 (the
 founding paper measured ×2.3), another second phase ×1, each within a factor of 1.3 to 2. What ceramics of these kinds
@@ -934,7 +943,6 @@ STRENGTH_MODELS = (
     "strength law", "pores and rule of mixtures", "xgboost", "nearest neighbour", "family median", "global median",
 )  # fmt: skip
 STRENGTH_QUANTITIES = ("log10 strength", "log10 strength, within a paper")
-POROSITY_EXPONENT = 5.0
 EPOXY_MPA = 150.0
 """Bending strength of the cured epoxy alone, as the founding paper gives it (``epoxy-nasicon-2020``)."""
 
