@@ -30,7 +30,7 @@ from nascreen.models import ROOM_TEMPERATURE_C, Models, Prediction, family_of_sa
 from nascreen.quality import Ratio, ratio_of
 from nascreen.records import Sample
 from nascreen.replicates import Spread, replicate_spread
-from nascreen.screening import Neighbour, measured_samples, nearest
+from nascreen.screening import Neighbour, measured_beside, measured_samples, nearest
 from nascreen.verdicts import reviewed_table
 
 Array = NDArray[np.float64]
@@ -418,17 +418,18 @@ def half_width_decades(prediction: Prediction) -> float:
     return math.log10(prediction.conductivity_hi / prediction.conductivity_lo) / 2
 
 
-@lru_cache(maxsize=1)
-def _texts_by_composition() -> dict[Ratio, frozenset[str]]:
-    """Return the texts that report a conductivity of each composition."""
+@lru_cache(maxsize=2)
+def _texts_by_composition(measured: Callable[[], tuple[tuple[Sample, ...], Array]]) -> dict[Ratio, frozenset[str]]:
+    """Return the texts among some measured samples that report a conductivity of each composition."""
     found: dict[Ratio, set[str]] = {}
-    for s in measured_samples()[0]:
+    for s in measured()[0]:
         found.setdefault(ratio_of(s.formula), set()).add(s.group_id)
     return {ratio: frozenset(texts) for ratio, texts in found.items()}
 
 
 def _nearness(sample: Sample, neighbours: Sequence[Neighbour]) -> str:
-    n_texts = len(_texts_by_composition().get(ratio_of(sample.formula), ()))
+    texts = _texts_by_composition(measured_beside(sample))
+    n_texts = len(texts.get(ratio_of(sample.formula), ()))
     if n_texts:
         return f"This very composition was measured in {n_texts} text{'s' * (n_texts != 1)}."
     first = neighbours[0]

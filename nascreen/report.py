@@ -31,7 +31,10 @@ from nascreen.wording import (
 BASELINES = ("nearest neighbour", "family median", "global median")
 
 MODEL_WORDS: Mapping[str, str] = {
-    PROMOTED: "Used: for σ the mean of the three below, for Ea that of Gaussian process and extra trees",
+    PROMOTED: (
+        "Used: for σ the mean of the three below, for Ea that of Gaussian process and extra trees; for oxide glasses "
+        "extra trees alone"
+    ),
     "gaussian process": "Gaussian process (interpolates smoothly between measured samples)",
     "xgboost": "XGBoost (many small decision trees)",
     "extra trees": "Extra trees (random decision trees, which also saw glasses and lithium conductors)",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nascreen.datasets import has_sodium, sodium_conductivity_rows
 from nascreen.errors import RangeError, shown
 from nascreen.features import BLOCKS, chemistry_of, feature_matrix
-from nascreen.models import ROOM_TEMPERATURE_C, Prediction, family_of_sample, load_models
+from nascreen.models import GLASS, ROOM_TEMPERATURE_C, Prediction, family_of_sample, load_models
 from nascreen.physics import area_specific_resistance_ohm_cm2, thinnest_thickness_um
 from nascreen.records import CENSORED_ORIGINS, Sample, citation
 from nascreen.verdicts import reviewed_table
@@ -135,10 +135,25 @@ def rank(scored: Iterable[Scored], by: str = "conductivity_lo", n: int = 20, per
 def measured_samples() -> tuple[tuple[Sample, ...], Array]:
     """Return the measured sodium conductors near room temperature, with what their distances are taken on."""
     literature = sodium_conductivity_rows(reviewed_table("literature"))
-    glasses = [s for s in reviewed_table("glasses") if s.quality == "ok" and has_sodium(s) and _is_chalcogenide(s)]
-    samples = [s for s in (*literature, *glasses) if s.value_origin != "extrapolated"]
-    features = feature_matrix(samples)
-    return tuple(samples), _position(features)
+    samples = [s for s in (*literature, *filter(_is_chalcogenide, _glasses())) if s.value_origin != "extrapolated"]
+    return tuple(samples), _position(feature_matrix(samples))
+
+
+@lru_cache(maxsize=1)
+def _samples_and_oxide_glasses() -> tuple[tuple[Sample, ...], Array]:
+    """Return the same with the thousands of oxide glasses of the glass table."""
+    samples, known = measured_samples()
+    oxides = [s for s in _glasses() if s.conductivity_s_cm and not _is_chalcogenide(s)]
+    return (*samples, *oxides), np.vstack([known, _position(feature_matrix(oxides))])
+
+
+def measured_beside(sample: Sample) -> Callable[[], tuple[tuple[Sample, ...], Array]]:
+    """Return what reads the measured samples a sample is compared with: for oxide glasses the glass table's too."""
+    return _samples_and_oxide_glasses if family_of_sample(sample) == GLASS else measured_samples
+
+
+def _glasses() -> list[Sample]:
+    return [s for s in reviewed_table("glasses") if s.quality == "ok" and has_sodium(s)]
 
 
 def _is_chalcogenide(sample: Sample) -> bool:
@@ -157,11 +172,11 @@ def nearest(candidates: Sequence[Sample], n: int = 3) -> list[list[Neighbour]]:
         candidates: Samples with a formula.
         n: How many per candidate.
     """
-    samples, known = measured_samples()
     here = _position(feature_matrix(candidates))
     out = []
-    off_room = np.array([abs((s.meas_temp_c or 0) - ROOM_TEMPERATURE_C) for s in samples])
     for candidate, position in zip(candidates, here, strict=True):
+        samples, known = measured_beside(candidate)()
+        off_room = np.array([abs((s.meas_temp_c or 0) - ROOM_TEMPERATURE_C) for s in samples])
         distance = np.sqrt(((known - position) ** 2).sum(axis=1))
         furnace = np.array([_furnace_gap(candidate, s) for s in samples])
         order = np.argsort(distance + 1e-4 * furnace + 1e-4 * off_room, kind="stable")

@@ -617,3 +617,16 @@ def test_a_stated_probability_comes_true() -> None:
         # Two standard errors of papers that count as one each.
         tolerance = max(0.1, 2 * math.sqrt(0.25 / int(row["n_papers"])))
         assert float(row["stated"]) == pytest.approx(float(row["observed"]), abs=tolerance)
+
+
+def test_an_oxide_glass_stands_beside_the_glasses_that_it_is_predicted_from() -> None:
+    found = explain(Sample(formula="Na2Si2O5", phase="glass"))
+    assert len(found.neighbours) == 5
+    assert {n.sample.family for n in found.neighbours} == {"silicate"}
+    assert all(n.distance < 0.01 and n.sample.sample_id.startswith("sciglass-") for n in found.neighbours)
+    assert any(line.startswith("This very composition was measured in ") for line in found.limits)
+
+
+def test_glasses_of_the_table_stand_beside_no_ceramic() -> None:
+    found = explain(Sample(formula="Na3Zr2Si2PO12", phase="crystalline"))
+    assert not any(n.sample.sample_id.startswith("sciglass-") for n in found.neighbours)
