@@ -3,7 +3,8 @@
 A numeric column is scaled to its range, by its logarithm where it is positive and spans more than two decades; a
 categorical one becomes one column per category; a formula becomes element fractions, field descriptors and Magpie
 statistics. What belongs together forms a group, and a kernel has one length per group. A number that is not known
-lies at the median, and a column of its own says so. Columns that never vary are left out.
+lies at the median, and a column says so; these columns form one group, since with a length for each, a table with many
+gaps would say more of what its authors left out than of what they did. Columns that never vary are left out.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ LOG_SPAN = 100.0
 """A positive column whose largest value is more than this many times its smallest is taken by its logarithm."""
 
 MAX_CATEGORIES = 200
+GAPS = "which numbers are not known"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +40,8 @@ class Encoded:
     Attributes:
         values: Encoded rows, shape (n, d).
         groups: Group of each column, shape (d,), counted from 0.
-        names: Name of each group: of its column, with ``.missing`` where it says that a number is not known, or
-            with the block of a formula.
+        names: Name of each group: of its column, with the block of a formula; `GAPS` for the columns that say which
+            numbers are not known.
     """
 
     values: Array
@@ -69,8 +71,18 @@ def encode(table: Mapping[str, Sequence[object]], kinds: Mapping[str, Kind] | No
         blocks += [(label, block) for label, block in _BLOCKS_OF[kind](name, cells) if block.shape[1]]
     if not blocks:
         raise TableError("No column of the candidates varies; give at least one column with two different values.")
-    groups = np.repeat(np.arange(len(blocks)), [block.shape[1] for _, block in blocks])
-    return Encoded(np.hstack([block for _, block in blocks]), groups, tuple(label for label, _ in blocks))
+    names: list[str] = []
+    codes = []
+    for label, _ in blocks:
+        if label != GAPS or GAPS not in names:
+            names.append(label)
+        codes.append(names.index(GAPS) if label == GAPS else len(names) - 1)
+    groups = np.repeat(codes, [block.shape[1] for _, block in blocks])
+    values = np.hstack([block for _, block in blocks])
+    if GAPS in names:
+        is_gap = groups == names.index(GAPS)
+        values[:, is_gap] = _spread(values[:, is_gap])
+    return Encoded(values, groups, tuple(names))
 
 
 def _check_shape(table: Mapping[str, Sequence[object]], kinds: Mapping[str, Kind]) -> None:
@@ -142,7 +154,7 @@ def _numeric(name: str, cells: Sequence[object]) -> Iterator[tuple[str, Array]]:
     if np.ptp(values) > 0:
         yield name, ((values - values.min()) / np.ptp(values))[:, None]
     if is_missing.any():
-        yield f"{name}.missing", _spread(is_missing[:, None].astype(np.float64))
+        yield GAPS, is_missing[:, None].astype(np.float64)
 
 
 def _categorical(name: str, cells: Sequence[object]) -> Iterator[tuple[str, Array]]:

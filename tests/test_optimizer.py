@@ -20,7 +20,7 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
 from nascreen import surrogate
 from nascreen.acquisition import log_expected_improvement, non_dominated, top_threshold, volume_points
-from nascreen.encoding import Encoded, encode
+from nascreen.encoding import GAPS, Encoded, encode
 from nascreen.errors import RangeError, TableError
 from nascreen.optimizer import outlook, propose
 from nascreen.proposals import Constraint, Objective, Problem, forbid_all_but
@@ -555,10 +555,20 @@ def test_any_table_becomes_numbers() -> None:
             "same": [1, 1, 1, 1],
         }
     )
-    assert encoded.names == ("time", "temp", "temp.missing", "aid")
+    assert encoded.names == ("time", "temp", GAPS, "aid")
     np.testing.assert_allclose(encoded.values[:, 0], [0, 0.25, 0.75, 1.0])
     np.testing.assert_allclose(encoded.values[:, 1], [0, 0.5, 0.5, 1.0])
     assert encoded.groups.tolist() == [0, 1, 2, 3, 3, 3]
+
+
+def test_columns_of_unknown_numbers_count_together_as_much_as_one_column() -> None:
+    encoded = encode({"a": [1, None, 3, 4], "aid": list("xyxy"), "b": [None, 2, 1, 4], "c": [None, 5, 6, 7]})
+    assert encoded.names == ("a", GAPS, "aid", "b", "c")
+    assert encoded.groups.tolist() == [0, 1, 2, 2, 3, 1, 4, 1]
+    flags = encoded.values[:, encoded.groups == 1]
+    np.testing.assert_allclose(flags.var(axis=0).sum(), 1 / 12)
+    np.testing.assert_allclose(flags[0, 1], flags[0, 2])
+    assert flags[1, 0] > flags[0, 0] == flags[2, 0]
 
 
 def test_categories_are_equally_far_apart() -> None:
