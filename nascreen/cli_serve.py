@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import socket
 import sys
@@ -59,6 +60,9 @@ def serve(
     hosts = {"localhost", "127.0.0.1", "::1", *(name.lower() for name in allowed_host or ())}
     rules = Rules(frozenset(hosts | _own_name(host)), tokens, needs_token=is_open or require_token)
     app = create_app(Options(rules, store, screens=screens))
+    # What stays for good need not be gone through again and again while requests wait.
+    gc.collect()
+    gc.freeze()
     config = uvicorn.Config(
         app, host=host, port=port, log_config=None, access_log=False, server_header=False, date_header=True,
         timeout_keep_alive=30, timeout_graceful_shutdown=10, limit_concurrency=1000, backlog=256,

@@ -33,6 +33,9 @@ DECADES_PER_EV = 1 / (BOLTZMANN_EV_K * np.log(10))
 BLOCK_ROWS = 64
 """Rows that the process takes at once: what lies between stays in the cache."""
 
+PRODUCT_SIZE = 2**17
+"""Multiplications in one product of matrices: for more, the library of matrices wakes threads, which then spin idly."""
+
 LEAST_MANY = 16
 """From so many samples on, features are computed as arrays."""
 
@@ -146,8 +149,13 @@ def nearest_distance(roots: Array, known: Array) -> Array:
     """
     if not len(known):
         return np.full(len(roots), np.sqrt(2))
-    squares = (roots**2).sum(axis=1)[:, None] + (known**2).sum(axis=1) - 2 * (roots @ known.T)
-    return np.asarray(np.sqrt(np.maximum(squares.min(axis=1), 0)))
+    here = roots.any(axis=0)
+    left, right, constant = roots[:, here], np.ascontiguousarray(-2 * known[:, here].T), (known**2).sum(axis=1)
+    squares = (left**2).sum(axis=1)
+    step = max(1, PRODUCT_SIZE // max(1, right.size))
+    for start in range(0, len(roots), step):
+        squares[start : start + step] += (left[start : start + step] @ right + constant).min(axis=1)
+    return np.asarray(np.sqrt(np.maximum(squares, 0)))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
