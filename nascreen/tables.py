@@ -25,6 +25,7 @@ CONDITION_COLUMNS: tuple[str, ...] = (
     "press_mpa", "rel_density_pct", "porosity_pct", "second_phase", "second_phase_wt_pct", "second_phase_role",
     "meas_temp_c", "conductivity_kind",
 )  # fmt: skip
+_CONDITIONS = {*CONDITION_COLUMNS, *(alias for alias, name in ALIASES.items() if name in CONDITION_COLUMNS)}
 RESULT_COLUMNS: tuple[str, ...] = (
     "conductivity_s_cm", "conductivity_lo", "conductivity_hi", "ea_ev", "ea_lo", "ea_hi", "strength_mpa",
     "strength_lo", "strength_hi", "in_domain", "domain_note", "error",
@@ -47,9 +48,7 @@ def conditions_from_cells(cells: Mapping[str, str], *, strict: bool = False) -> 
     Raises:
         InputError: If the row cannot be used; the message says what is allowed.
     """
-    sample = sample_from_cells(
-        {name: text for name, text in cells.items() if text and ALIASES.get(name, name) in CONDITION_COLUMNS}
-    )
+    sample = sample_from_cells({name: text for name, text in cells.items() if text and name in _CONDITIONS})
     # A sample read from cells is within all bounds.
     require_sodium(sample)
     if strict:
@@ -257,17 +256,17 @@ def _slips(file: str, header: Sequence[str]) -> Iterable[str]:
             yield f"The column {shown(name)} of {shown(file)} is kept but not read; did you mean {near!r}?"
 
 
-_RUN_AS_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_RUN_AS_FORMULA = frozenset("=+-@\t\r\n")
 
 
 def guarded_text(text: str) -> str:
     """Return a text so that no spreadsheet runs it as a formula."""
-    return f"'{text}" if text.startswith(_RUN_AS_FORMULA) else text
+    return f"'{text}" if text[:1] in _RUN_AS_FORMULA else text
 
 
 def guarded(cell: str) -> str:
     """Return a cell that may be a number so that no spreadsheet runs it as a formula."""
-    return guarded_text(cell) if cell.startswith(_RUN_AS_FORMULA) and not _is_number(cell) else cell
+    return cell if cell[:1] not in _RUN_AS_FORMULA or _is_number(cell) else guarded_text(cell)
 
 
 def _is_number(cell: str) -> bool:
@@ -283,7 +282,8 @@ def table_text(header: Sequence[str], rows: Iterable[Mapping[str, str]]) -> str:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow([guarded(name) for name in header])
-    writer.writerows([guarded(row.get(name, "")) for name in header] for row in rows)
+    cells = ([row.get(name, "") for name in header] for row in rows)
+    writer.writerows([guarded(cell) if cell[:1] in _RUN_AS_FORMULA else cell for cell in row] for row in cells)
     return buffer.getvalue()
 
 
