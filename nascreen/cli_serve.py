@@ -17,6 +17,8 @@ from nascreen.errors import AccessError, InputError, MissingExtraError, RangeErr
 token_app = typer.Typer(help="Tokens of the service: make, list, revoke.", no_args_is_help=True)
 SWITCH_SECONDS = 0.0005
 """How long longer work may hold the interpreter while a request waits for it; Python's own 5 ms add up."""
+GARBAGE = (10_000, 20, 10)
+"""When garbage is looked for: a table of many rows makes none, but so many objects that it would be all the time."""
 STORE = Annotated[str, typer.Option("--store", envvar="NASCREEN_STORE", help="Address of the store of campaigns.")]
 
 
@@ -63,6 +65,7 @@ def serve(
     # What stays for good need not be gone through again and again while requests wait.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*GARBAGE)
     config = uvicorn.Config(
         app, host=host, port=port, log_config=None, access_log=False, server_header=False, date_header=True,
         timeout_keep_alive=30, timeout_graceful_shutdown=10, limit_concurrency=1000, backlog=256,

@@ -184,14 +184,16 @@ def many_features(samples: Sequence[Sample], chemistries: Sequence[Chemistry]) -
     dense = dense[:, 1:]
     is_glass = np.array([sample.phase == "glass" for sample in samples])
     by_symbol = Amounts(dense, _PLACE)
-    features[:, BLOCKS["family"]] = family_codes(dense, SYMBOLS, is_glass)[:, None] == np.arange(len(FAMILIES))
+    bare = family_codes(dense, SYMBOLS, np.zeros(len(samples), dtype=np.bool_))
+    family = family_codes(dense, SYMBOLS, is_glass) if is_glass.any() else bare
+    features[:, BLOCKS["family"]] = family[:, None] == np.arange(len(FAMILIES))
     features[:, BLOCKS["fraction"]] = dense[:, _FRACTION_COLUMNS] / total[:, None]
     features[:, BLOCKS["magpie"]] = magpie(element_table(), arrays)
     features[:, BLOCKS["processing"]] = _processing(samples)
     slots = _Slots(numbers, amounts, states, total)
     with np.errstate(divide="ignore", invalid="ignore"):
         described = {
-            **_counts(slots, by_symbol), **_anions(slots), **_sites(slots),
+            **_counts(slots, by_symbol, bare), **_anions(slots), **_sites(slots),
             "modifier_fraction": _modifier_fraction(slots, chemistries),
             "net_charge": np.array([_nan(chemistry.balance.charge) for chemistry in chemistries]),
         }  # fmt: skip
@@ -271,13 +273,12 @@ class _Slots:
         return np.where(which, self.amounts, 0.0)
 
 
-def _counts(slots: _Slots, by_symbol: Amounts) -> dict[str, Array]:
+def _counts(slots: _Slots, by_symbol: Amounts, family: NDArray[np.intp]) -> dict[str, Array]:
     get, total = by_symbol.get, slots.total
     mobile = slots.where(slots.mobile).sum(axis=1)
     n_anions, n_cations = (slots.where(which).sum(axis=1) for which in (slots.states < 0, slots.cations))
     tetrahedra = get(*TETRAHEDRAL)
-    bare = family_codes(by_symbol.values, SYMBOLS, np.zeros(len(total), dtype=np.bool_))
-    scale = np.where((bare == FAMILY_CODE["nasicon"]) & (tetrahedra > 0), 3 / tetrahedra, math.nan)
+    scale = np.where((family == FAMILY_CODE["nasicon"]) & (tetrahedra > 0), 3 / tetrahedra, math.nan)
     return {
         "sodium_fraction": get("Na") / total,
         "lithium_fraction": get("Li") / total,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -396,6 +396,10 @@ class Models:
 
     def predictions(self, usable: Featurized, lines: Lines) -> list[Prediction]:
         """Return the predictions of samples whose lines are known."""
+        return [Prediction(*values) for values in self.values(usable, lines)]
+
+    def values(self, usable: Featurized, lines: Lines) -> Iterator[tuple[Any, ...]]:
+        """Yield the fields of each prediction in the order of `Prediction`, where many are written and none is kept."""
         samples = usable.samples
         temp_c = np.array([ROOM_TEMPERATURE_C if s.meas_temp_c is None else s.meas_temp_c for s in samples])
         sigma = self.conductivity.log_sigma(lines, temp_c)
@@ -410,11 +414,9 @@ class Models:
             samples, usable.chemistries, lines.family, self.conductivity.distance(usable.features).tolist(),
             temp_c.tolist(), sigma[1].tolist(), numbers, strict=True,
         )  # fmt: skip
-        out = []
         for sample, chemistry, family, distance, temp, width, values in given:
             trusted, note = self._domain(sample, chemistry, family, distance, temp, width)
-            out.append(Prediction(sample, *values, trusted, note, family, distance))  # type: ignore[call-arg]
-        return out
+            yield (sample, *values, trusted, note, family, distance)
 
     def _domain(
         self, sample: Sample, chemistry: Chemistry, family: str, distance: float, temp_c: float, width: float

@@ -325,6 +325,8 @@ def _without_empty_columns(sheet: Sheet) -> Sheet:
 
 
 def _check_cells(sheet: Sheet, row: Row) -> None:
+    if max(map(len, row.cells), default=0) <= MAX_CELL:
+        return
     for i, cell in enumerate(row.cells):
         if len(cell) > MAX_CELL:
             place = sheet.place(row.number, i) if i < len(sheet.header) and len(sheet.header[i]) <= MAX_CELL else ""

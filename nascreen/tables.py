@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +35,8 @@ MAX_BYTES = 50_000_000
 MAX_ROWS = 1_000_000
 MAX_COLUMNS = 256
 MAX_NAME = 200
-CHUNK = 1000
+CHUNK = 500
+N_THREADS = 2
 
 
 def conditions_from_cells(cells: Mapping[str, str], *, strict: bool = False) -> Sample:
@@ -75,9 +76,16 @@ def result_values(prediction: Prediction) -> dict[str, float | bool | str]:
 
 def result_cells(prediction: Prediction) -> dict[str, str]:
     """Write a prediction as the cells of `RESULT_COLUMNS`, numbers with six significant digits."""
-    cells = {name: f"{getattr(prediction, name):.6g}" for name in RESULT_COLUMNS[:9]}
-    return {**cells, "in_domain": "true" if prediction.in_domain else "false", "domain_note": prediction.domain_note,
-            "error": ""}  # fmt: skip
+    numbers = tuple(getattr(prediction, name) for name in RESULT_COLUMNS[:9])
+    return _cells(numbers, prediction.domain_note, in_domain=prediction.in_domain)
+
+
+_NUMBERS = ",".join(["%.6g"] * 9)
+
+
+def _cells(numbers: tuple[float, ...], note: str, *, in_domain: bool) -> dict[str, str]:
+    texts = (_NUMBERS % numbers).split(",")
+    return dict(zip(RESULT_COLUMNS, (*texts, "true" if in_domain else "false", note, ""), strict=True))
 
 
 def predict_cells(
@@ -97,11 +105,11 @@ def predict_cells(
     """
     out: list[dict[str, str]] = []
     # The models need no interpreter while they run, so that the next rows are read meanwhile.
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(N_THREADS) as pool:
         waiting: list[_Chunk] = []
         for start in range(0, len(rows), CHUNK):
             waiting.append(_Chunk.of(rows[start : start + CHUNK], models, pool, strict=strict))
-            if len(waiting) > 1:
+            if len(waiting) > N_THREADS:
                 out.extend(waiting.pop(0).cells(models))
                 _tell(on_progress, len(out))
         for chunk in waiting:
@@ -145,9 +153,14 @@ class _Chunk:
 
     def cells(self, models: Models) -> list[dict[str, str]]:
         """Return the cells of each row once the lines are known."""
-        predictions = iter(models.predictions(self.usable, self.lines.result()) if self.lines else ())
+        found = self._found(models)
         empty = dict.fromkeys(RESULT_COLUMNS, "")
-        return [{**empty, "error": error} if error else result_cells(next(predictions)) for error in self.errors]
+        return [{**empty, "error": error} if error else next(found) for error in self.errors]
+
+    def _found(self, models: Models) -> Iterator[dict[str, str]]:
+        for values in models.values(self.usable, self.lines.result()) if self.lines else ():
+            _, *numbers, _, in_domain, note, _, _ = values
+            yield _cells(tuple(numbers), note, in_domain=in_domain)
 
 
 @dataclass(frozen=True, slots=True)
