@@ -33,7 +33,8 @@ def sqlite() -> Iterator[str]:
 
 def _is_clean(report: Any) -> None:
     assert report.n_acknowledged > 0
-    assert (report.n_lost, report.n_handed_out_twice, report.n_dirty_checks, report.n_retry_errors) == (0, 0, 0, 0)
+    assert (report.n_lost, report.n_handed_out_twice, report.n_broken_batches) == (0, 0, 0)
+    assert (report.n_dirty_checks, report.n_retry_errors, report.n_client_errors) == (0, 0, 0)
     assert report.problems == []
 
 
@@ -59,6 +60,10 @@ def test_the_same_kills_find_a_store_that_answers_before_the_commit(sqlite: str)
     pytest.fail("12 kills lost nothing")
 
 
+def test_no_acknowledged_result_of_a_campaign_is_lost_when_all_clients_are_killed(sqlite: str) -> None:
+    _is_clean(harness.crash(sqlite, 2, client=harness.OnCampaign, n_calls=(5, 10)))
+
+
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 def test_the_disk_has_synced_before_every_answer(sqlite: str) -> None:
     n_safe, patterns = harness.trace_sqlite(sqlite, 5)
@@ -73,8 +78,13 @@ def test_the_same_trace_finds_a_store_that_does_not_wait_for_the_folder(sqlite: 
 @pytest.mark.parametrize("name", ["sqlite", "postgres"])
 def test_processes_that_ask_at_once_get_different_candidates(name: str, request: pytest.FixtureRequest) -> None:
     url = request.getfixturevalue("sqlite") if name == "sqlite" else request.getfixturevalue("server").new_url()
-    report = harness.race(url, n_processes=6, n_asks=5, n_candidates=100, choose=harness.random_free)
+    report = harness.race(url, n_processes=6, n_asks=5, n_candidates=100, client=harness.AtRandom)
     assert (report.n_answered, report.n_duplicates, report.errors) == (30, 0, [])
+
+
+def test_campaigns_that_ask_at_once_get_different_candidates(sqlite: str) -> None:
+    report = harness.race(sqlite, n_processes=4, n_asks=3, n_candidates=100, client=harness.OnCampaign)
+    assert (report.n_answered, report.n_duplicates, report.errors) == (12, 0, [])
 
 
 def test_the_same_race_finds_a_store_that_does_not_look_twice(sqlite: str) -> None:

@@ -1,11 +1,13 @@
 """What puts the store of campaigns under stress: kills, races, traces of system calls, and random sequences.
 
-Every study takes a way to open the store, so that a build with a planted fault goes through the same.
+Every study takes a way to open the store, so that a build with a planted fault goes through the same; kills and
+races also take what a client calls: the bare store, or `nascreen.Campaign` with its optimizer.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import random
@@ -20,19 +22,24 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nascreen import store
+from nascreen import Campaign, Objective, store
 from nascreen.backups import check
 from nascreen.errors import InputError, NascreenError
 from nascreen.store import State, Store, open_store
 
 N_CLIENTS = 8
 ROUNDS_PER_CAMPAIGN = 10
-PROPERTIES = ("log_conductivity", "strength_mpa")
+PROPERTIES = {"log_conductivity": (-9.0, -1.0), "strength_mpa": (5.0, 200.0)}
+"""Bounds of the numbers that are told."""
+
+STALL_S = 5
+"""Gap between two looks at the ledgers from which on all had been stopped, and waits for locks ran out meanwhile."""
+
 Opener = Callable[[str], Store]
 
 
@@ -116,18 +123,134 @@ class Postgres:
 class AnswersFirst(Store):
     """The planted fault: `tell` answers, and stores a moment later."""
 
-    def tell(self, *args: Any, **keywords: Any) -> Any:
-        late = super().tell
+    def tell(self, campaign: str, suggestion: int, *args: Any, **keywords: Any) -> Any:
+        late = functools.partial(super().tell, campaign, suggestion)
+        answer = next(s for s in self.state(campaign).suggestions if s.id == suggestion)
 
         def store_late() -> None:
             with contextlib.suppress(NascreenError):
                 late(*args, **keywords)
 
         threading.Thread(target=store_late, daemon=True).start()
+        return answer
 
 
 def open_answering_first(url: str) -> Store:
     return AnswersFirst(open_store(url).database)
+
+
+# ---------------------------------------------------------------- what a client calls
+
+
+class OnStore:
+    """The bare store, with candidates drawn at random."""
+
+    n_candidates = 2000
+
+    def __init__(self, target: Store, campaign: str) -> None:
+        self.target = target
+        self.campaign = campaign
+
+    @classmethod
+    def create(cls, main: Store, campaign: str, n_candidates: int) -> None:
+        main.create_campaign(campaign, {}, [{"x": i} for i in range(n_candidates)])
+
+    def choose(self, state: State, n: int) -> Sequence[int]:
+        # Two more than asked for, so that a collision does not always mean a new choice.
+        return random.sample(_free(state), n + random.randint(0, 2))
+
+    def ask(self, key: str, n: int) -> list[list[int]]:
+        """Return id and number of each candidate that was handed out."""
+        handed = self.target.reserve(self.campaign, key, lambda state: self.choose(state, n), n)
+        return [[s.id, s.candidate] for s in handed if s.candidate is not None]
+
+    def tell(self, suggestion: int, values: dict[str, float], error: dict[str, float]) -> None:
+        self.target.tell(self.campaign, suggestion, values, error)
+
+    def fail(self, suggestion: int, reason: str) -> None:
+        self.target.fail(self.campaign, suggestion, reason)
+
+    def abandon(self, suggestion: int, reason: str) -> None:
+        self.target.abandon(self.campaign, suggestion, reason)
+
+    def call(self, line: dict[str, Any]) -> list[list[int]] | None:
+        """Make the call that a line of a ledger announces, and return what was handed out."""
+        if line["call"] == "ask":
+            return self.ask(line["key"], line["n"])
+        if line["call"] == "tell":
+            self.tell(line["id"], line["values"], dict.fromkeys(line["values"], 0.05))
+        elif line["call"] == "fail":
+            self.fail(line["id"], "cracked")
+        else:
+            self.abandon(line["id"], "no furnace")
+        return None
+
+
+class WantingFirst(OnStore):
+    """The bare store, where all choose the same: the hardest race."""
+
+    def choose(self, state: State, n: int) -> Sequence[int]:
+        return _free(state)[:n]
+
+
+class AtRandom(OnStore):
+    """The bare store, with candidates drawn at random, and more of them to fall back on."""
+
+    def choose(self, state: State, n: int) -> Sequence[int]:
+        free = _free(state)
+        return random.sample(free, min(len(free), n + 4))
+
+
+class OnCampaign(OnStore):
+    """`nascreen.Campaign`, opened anew by each client, where the optimizer chooses."""
+
+    n_candidates = 300
+    n_attached = 12
+
+    def __init__(self, target: Store, campaign: str) -> None:
+        self.opened = Campaign.open(target.database.url, campaign)
+        # The same database in the build under test.
+        self.opened.store = type(target)(self.opened.store.database)
+        self.number_of = {values["x"]: number for number, values in self.opened.store.candidates(campaign)}
+
+    @classmethod
+    def create(cls, main: Store, campaign: str, n_candidates: int) -> None:
+        """Make a campaign, with results to learn from where there are to be any."""
+        drawn = random.Random(campaign)
+        # The first column names the candidate, since an answer gives values and no number.
+        pool = [{"x": number, "y": round(drawn.random(), 6)} for number in range(n_candidates)]
+        made = Campaign.create(
+            main, campaign, pool, [Objective("log_conductivity")], measure=["strength_mpa"], seed=len(main.campaigns())
+        )
+        past = [{"x": -1 - i, "y": drawn.random(), **_results(PROPERTIES, drawn)} for i in range(cls.n_attached)]
+        if past:
+            made.attach(past)
+
+    def ask(self, key: str, n: int) -> list[list[int]]:
+        return [[one.id, self.number_of[one.values["x"]]] for one in self.opened.ask(n, request_key=key)]
+
+    def tell(self, suggestion: int, values: dict[str, float], error: dict[str, float]) -> None:
+        self.opened.tell(suggestion, values, error)
+
+    def fail(self, suggestion: int, reason: str) -> None:
+        self.opened.fail(suggestion, reason)
+
+    def abandon(self, suggestion: int, reason: str) -> None:
+        self.opened.abandon(suggestion, reason)
+
+
+class OnNewCampaign(OnCampaign):
+    """`nascreen.Campaign` before anything is told: the quickest proposals, and so the hardest race."""
+
+    n_attached = 0
+
+
+def _free(state: State) -> list[int]:
+    return sorted(set(range(state.n_candidates)) - state.taken_numbers)
+
+
+def _results(names: Iterable[str], drawn: random.Random | None = None) -> dict[str, float]:
+    return {name: (drawn or random).uniform(*PROPERTIES[name]) for name in names}  # type: ignore[union-attr]
 
 
 # ---------------------------------------------------------------- crash
@@ -153,9 +276,13 @@ class CrashReport:
     n_acknowledged: int = 0
     n_lost: int = 0
     n_handed_out_twice: int = 0
+    n_broken_batches: int = 0
     n_unacknowledged_but_stored: int = 0
     n_dirty_checks: int = 0
     n_retry_errors: int = 0
+    n_client_errors: int = 0
+    n_stalls: int = 0
+    n_errors_after_a_stall: int = 0
     settings: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     lost: set[str] = field(default_factory=set)
@@ -171,55 +298,33 @@ class CrashReport:
         return {name: value for name, value in vars(self).items() if name.startswith("n_")}
 
 
-def _call(target: Store, campaign: str, line: dict[str, Any]) -> Any:
-    """Make the call that a line of a ledger announces."""
-    if line["call"] == "ask":
-        return target.reserve(campaign, line["key"], lambda state: _some_free(state, line["n"]), line["n"])
-    if line["call"] == "tell":
-        return target.tell(campaign, line["id"], line["values"], dict.fromkeys(line["values"], 0.05))
-    if line["call"] == "fail":
-        return target.fail(campaign, line["id"], "cracked")
-    return target.abandon(campaign, line["id"], "no furnace")
-
-
-def _some_free(state: State, n: int) -> list[int]:
-    free = sorted(set(range(state.n_candidates)) - state.taken_numbers)
-    # Two more than asked for, so that a collision does not always mean a new choice.
-    return random.sample(free, n + random.randint(0, 2))
-
-
-def _client(target: Store, campaign: str, ledger: Ledger, first: list[dict[str, Any]]) -> None:
+def _run(client: OnStore, ledger: Ledger, first: list[dict[str, Any]]) -> None:
     """Repeat what the last crash left open, then ask and tell until killed."""
     for line in first:
         try:
-            answer = _call(target, campaign, line)
+            asked = client.call(line)
         except InputError as error:
             ledger.write(call="error", text=str(error))
         else:
-            _acknowledge(ledger, line, answer)
+            ledger.write(done=line, asked=asked)
     while True:
         line = {"call": "ask", "key": f"{os.getpid()}-{time.time_ns()}", "n": random.randint(1, 3)}
         ledger.write(intent=line)
-        asked = _call(target, campaign, line)
-        _acknowledge(ledger, line, asked)
-        for suggestion in asked:
-            for line in _outcomes(suggestion.id):
+        asked = client.call(line)
+        ledger.write(done=line, asked=asked)
+        for suggestion, _ in asked or ():
+            for line in _outcomes(suggestion):
                 ledger.write(intent=line)
-                _acknowledge(ledger, line, _call(target, campaign, line))
+                ledger.write(done=line, asked=client.call(line))
 
 
 def _outcomes(suggestion: int) -> list[dict[str, Any]]:
     end = random.random()
     if end < 0.1:
         return [{"call": "abandon", "id": suggestion}]
-    names = PROPERTIES[: random.randint(1, 2)]
-    told = [{"call": "tell", "id": suggestion, "values": {name: random.uniform(-9, 90)}} for name in names]
+    names = list(PROPERTIES)[: random.randint(1, 2)]
+    told = [{"call": "tell", "id": suggestion, "values": _results([name])} for name in names]
     return [*told, {"call": "fail", "id": suggestion}] if end < 0.2 else told
-
-
-def _acknowledge(ledger: Ledger, line: dict[str, Any], answer: Any) -> None:
-    asked = [[s.id, s.candidate] for s in answer] if line["call"] == "ask" else None
-    ledger.write(done=line, asked=asked)
 
 
 def _fork(task: Callable[[], None]) -> int:
@@ -233,10 +338,14 @@ def _fork(task: Callable[[], None]) -> int:
         task()
     except NascreenError as error:
         # A server that crashes under a client is a refusal, not a promise.
-        sys.stderr.write("" if "the same call again is safe" in str(error) else f"client: {error}\n")
+        if "the same call again is safe" in str(error):
+            os._exit(0)
+        sys.stderr.write(f"client: {error}\n")
     except BaseException:  # noqa: BLE001 - a child must not return into the parent's code
         traceback.print_exc()
-    os._exit(0)
+    else:
+        os._exit(0)
+    os._exit(1)
 
 
 def crash(
@@ -244,6 +353,7 @@ def crash(
     n_kills: int,
     opener: Opener = open_store,
     *,
+    client: type[OnStore] = OnStore,
     first: int = 0,
     n_calls: tuple[int, int] = (5, 30),
     crash_server: Callable[[], None] | None = None,
@@ -255,6 +365,7 @@ def crash(
         url: Address of a new store.
         n_kills: How often.
         opener: How the clients open the store.
+        client: What they call.
         first: Number of the first kill; it seeds what the clients do.
         n_calls: Fewest and most acknowledged calls of a round, before the moment of the kill is drawn.
         crash_server: Crashes a server instead, in one round of five.
@@ -268,9 +379,17 @@ def crash(
         for number in range(first, first + n_kills):
             campaign = f"crash-{number // ROUNDS_PER_CAMPAIGN}"
             if campaign not in main.campaigns():
-                main.create_campaign(campaign, {"seed": number}, [{"x": i} for i in range(2000)])
+                client.create(main, campaign, client.n_candidates)
             random.seed(number)
-            _one_kill(target, campaign, folder, number, n_calls, crash_server)
+            n_errors, stall_s = _one_kill(
+                lambda campaign=campaign: client(target, campaign),
+                [folder / f"{campaign}-{i}" for i in range(N_CLIENTS)], number, n_calls, crash_server,
+            )  # fmt: skip
+            report.n_stalls += stall_s > STALL_S
+            if stall_s > STALL_S:
+                report.n_errors_after_a_stall += n_errors
+            else:
+                report.n_client_errors += n_errors
             report.n_kills += 1
             _compare(main, url, campaign, folder, report)
             if number % 20 == 19:
@@ -284,38 +403,39 @@ def crash(
 
 
 def _one_kill(
-    target: Store,
-    campaign: str,
-    folder: Path,
+    connect: Callable[[], OnStore],
+    ledgers: Sequence[Path],
     number: int,
     n_calls: tuple[int, int],
     crash_server: Callable[[], None] | None,
-) -> None:
-    before = _n_acknowledged(folder)
-    open_calls = [_unanswered(folder / f"{campaign}-{client}") for client in range(N_CLIENTS)]
+) -> tuple[int, float]:
+    """Return how many clients ended by an error of their own, and how long the machine stood still."""
+    before = _n_acknowledged(ledgers)
+    open_calls = [_unanswered(path) for path in ledgers]
     pids = []
-    for client in range(N_CLIENTS):
+    for place, path in enumerate(ledgers):
 
-        def task(client: int = client) -> None:
-            random.seed(1000 * number + client)
-            _client(target, campaign, Ledger(folder / f"{campaign}-{client}"), open_calls[client])
+        def task(place: int = place, path: Path = path) -> None:
+            random.seed(1000 * number + place)
+            _run(connect(), Ledger(path), open_calls[place])
 
         pids.append(_fork(task))
     wanted, deadline = before + random.randint(*n_calls), time.monotonic() + 60
-    while _n_acknowledged(folder) < wanted and time.monotonic() < deadline:
+    stall_s, last = 0.0, time.monotonic()
+    while _n_acknowledged(ledgers) < wanted and last < deadline:
         time.sleep(0.02)
+        stall_s, last = max(stall_s, time.monotonic() - last), time.monotonic()
     time.sleep(random.uniform(0, 0.1))
     if crash_server is not None and number % 5 == 4:
         crash_server()
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    for pid in pids:
-        os.waitpid(pid, 0)
+    return sum(os.waitpid(pid, 0)[1] not in {0, signal.SIGKILL} for pid in pids), stall_s
 
 
-def _n_acknowledged(folder: Path) -> int:
-    return sum(path.read_bytes().count(b'"done"') for path in folder.iterdir())
+def _n_acknowledged(ledgers: Sequence[Path]) -> int:
+    return sum(path.read_bytes().count(b'"done"') for path in ledgers if path.exists())
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
@@ -340,11 +460,14 @@ def _compare(main: Store, url: str, campaign: str, folder: Path, report: CrashRe
     state = main.state(campaign)
     known = {s.id: s for s in state.suggestions}
     holders: dict[int, set[int]] = {}
+    wanted: dict[str, int] = {}
     lost = []
     for client in range(N_CLIENTS):
         path = folder / f"{campaign}-{client}"
         lines = _lines(path)
         for line in lines:
+            if line.get("intent", {}).get("call") == "ask":
+                wanted[line["intent"]["key"]] = line["intent"]["n"]
             if "done" not in line:
                 continue
             if line["asked"] is not None:
@@ -363,6 +486,8 @@ def _compare(main: Store, url: str, campaign: str, folder: Path, report: CrashRe
     for ids in holders.values():
         live = [i for i in ids if i in known and known[i].status != "abandoned"]
         report.n_handed_out_twice += len(live) > 1
+    stored = Counter(s.request_key for s in state.suggestions if not s.is_attached)
+    report.n_broken_batches += sum(n != wanted.get(key) for key, n in stored.items())
 
 
 def _is_stored(suggestion: Any, call: dict[str, Any]) -> bool:
@@ -394,41 +519,30 @@ class RaceReport:
     errors: list[str]
 
 
-def first_free(state: State, n: int) -> list[int]:
-    """Choose as all others do: the hardest race."""
-    taken = state.taken_numbers
-    return [number for number in range(state.n_candidates) if number not in taken][:n]
-
-
-def random_free(state: State, n: int) -> list[int]:
-    """Choose at random, with some more to fall back on."""
-    free = sorted(set(range(state.n_candidates)) - state.taken_numbers)
-    return random.sample(free, min(len(free), n + 4))
-
-
 def race(
     url: str,
     n_processes: int = 16,
     n_asks: int = 50,
     n_candidates: int = 1000,
-    choose: Callable[[State, int], Sequence[int]] = first_free,
+    client: type[OnStore] = WantingFirst,
     opener: Opener = open_store,
 ) -> RaceReport:
     """Let processes ask for one candidate at a time, all at once."""
-    open_store(url, create=True).create_campaign("race", {}, [{"x": i} for i in range(n_candidates)])
+    client.create(open_store(url, create=True), "race", n_candidates)
     target = opener(url)
     folder = Path(tempfile.mkdtemp(prefix="race-"))
     start = time.time() + 0.5
 
     def run(process: int) -> None:
         random.seed(process)
-        lines = []
+        lines: list[dict[str, Any]] = []
+        asking = client(target, "race")
         time.sleep(max(0.0, start - time.time()))
         for number in range(n_asks):
             began = time.perf_counter()
             try:
-                got = target.reserve("race", f"{process}-{number}", lambda state: choose(state, 1), 1)
-                lines.append({"candidates": [s.candidate for s in got], "s": time.perf_counter() - began})
+                got = asking.ask(f"{process}-{number}", 1)
+                lines.append({"candidates": [candidate for _, candidate in got], "s": time.perf_counter() - began})
             except NascreenError as error:
                 lines.append({"error": str(error), "s": time.perf_counter() - began})
         (folder / str(process)).write_text(json.dumps(lines))
