@@ -350,6 +350,15 @@ def sample_from_cells(cells: Mapping[str, str], *, allow_unknown_columns: bool =
     return cast("Sample", draft)
 
 
+def with_values(sample: Sample, values: Mapping[str, Value]) -> Sample:
+    """Return a sample with other values, as ``dataclasses.replace`` does, in a fraction of the time."""
+    draft: Any = _Draft(*_VALUES(sample))
+    for name, value in values.items():
+        setattr(draft, name, value)
+    draft.__class__ = Sample
+    return cast("Sample", draft)
+
+
 def _check_filling(density: Value, porosity: Value) -> None:
     if isinstance(density, str) or isinstance(porosity, str) or density is None or porosity is None:
         return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
@@ -19,7 +18,7 @@ from nascreen.answers import curve_values, explanation_answer, prediction_values
 from nascreen.errors import InputError, RangeError, UnknownNameError, shown
 from nascreen.explain import explain
 from nascreen.models import Models, Prediction, require_usable
-from nascreen.records import Sample, sample_from_cells
+from nascreen.records import Sample, sample_from_cells, with_values
 from nascreen.routes import (
     Parts,
     Query,
@@ -60,6 +59,9 @@ class PredictQuery(Query):
     strict: Strict = False
 
 
+NO_QUERY = PredictQuery()
+
+
 class CurveQuery(Query):
     """Temperatures of a curve."""
 
@@ -83,7 +85,7 @@ def sample_of(given: wire.SampleIn, *, strict: bool = False) -> Sample:
     """
     values = given.model_dump(exclude_none=True)
     texts = sample_from_cells({name: value for name, value in values.items() if isinstance(value, str) and value})
-    sample = replace(texts, **{name: value for name, value in values.items() if not isinstance(value, str)})
+    sample = with_values(texts, {name: value for name, value in values.items() if not isinstance(value, str)})
     if strict:
         require_usable(sample)
         require_balanced(sample)
@@ -106,7 +108,7 @@ async def predict(request: Request, query: Annotated[PredictQuery, QueryField()]
 async def predict_quickly(request: Request) -> Response:
     """Answer `predict` without the machinery of a general route, which costs as much as the prediction."""
     try:
-        query = PredictQuery.model_validate(dict(request.query_params))
+        query = PredictQuery.model_validate(dict(request.query_params)) if request.scope["query_string"] else NO_QUERY
     except ValidationError as error:
         raise RequestValidationError([{**one, "loc": ("query", *one["loc"])} for one in error.errors()]) from error
     return await _predicted(request, query)

@@ -94,15 +94,16 @@ class _Quick:
 
     def __init__(self, api: FastAPI) -> None:
         self._api = api
+        self._routes = {key: Route(key[1], handler) for key, handler in routes_predict.QUICK.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        handler = routes_predict.QUICK.get((scope.get("method", ""), scope.get("path", "")))
-        if handler is None:
+        route = self._routes.get((scope.get("method", ""), scope.get("path", "")))
+        if route is None:
             await self._api(scope, receive, send)
             return
         scope["app"] = self._api
-        scope["route"] = Route(scope["path"], handler)
-        response = await handler(Request(scope, receive))
+        scope["route"] = route
+        response = await route.endpoint(Request(scope, receive))
         await response(scope, receive, send)
 
 

@@ -33,6 +33,11 @@ class ModelHolder:
 
     A change in the folder is seen by `refresh`. New models are used when every file is the one that its card promises
     and they predict known samples; otherwise the former ones go on, and `refused` says why.
+
+    Attributes:
+        models: The models.
+        hashes: The hash of the card of each, by name.
+        refused: Why newer files are not used; empty where there are none.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -44,16 +49,12 @@ class ModelHolder:
         self.folder = folder or model_folder()
         self.refused = ""
         self._signature = self._files()
-        self.models = _tried(self.folder)
-        use_models(self.models)
+        self._use(_tried(self.folder))
 
-    @property
-    def hashes(self) -> dict[str, str]:
-        """The hash of each model's card."""
-        return {
-            "conductivity": card_hash(self.models.conductivity.card),
-            "strength": card_hash(self.models.strength.card),
-        }
+    def _use(self, models: Models) -> None:
+        self.models = models
+        self.hashes = {name: card_hash(getattr(models, name).card) for name in ("conductivity", "strength")}
+        use_models(models)
 
     def refresh(self) -> bool:
         """Look at the folder, and use what is new there if it is good; return whether other models answer now."""
@@ -67,8 +68,8 @@ class ModelHolder:
             self.refused = str(error)
             log.warning("models refused", extra={"reason": str(error)})
             return False
-        self.models, self.refused = fresh, ""
-        use_models(fresh)
+        self.refused = ""
+        self._use(fresh)
         log.info("models replaced", extra={"models": self.hashes})
         return True
 
