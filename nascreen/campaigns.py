@@ -49,6 +49,7 @@ from nascreen.optimizer import propose
 from nascreen.optuna_engine import Engine, propose_by_optuna
 from nascreen.optuna_export import write_study
 from nascreen.outcomes import (
+    NORMAL_90,
     Experiment,
     Forecast,
     Predicted,
@@ -60,7 +61,16 @@ from nascreen.outcomes import (
     trial_of,
     write_experiments,
 )
-from nascreen.pools import PRIOR, Filter, Pool, literature_means, read_pool, table_of, with_literature
+from nascreen.pools import (
+    PRIOR,
+    PRIOR_HALF_WIDTH,
+    Filter,
+    Pool,
+    literature_columns,
+    read_pool,
+    table_of,
+    with_literature,
+)
 from nascreen.proposals import Acquisition, Constraint, Goal, Objective, Problem, Proposal, Suggested, forbid_all_but
 from nascreen.records import Sample, citation, processing_line
 from nascreen.screening import nearest
@@ -359,9 +369,13 @@ class Campaign:
         further: Sequence[str], checks: Sequence[str],
     ) -> dict[str, Any]:  # fmt: skip
         proposal, s = chosen
-        prediction = {name: interval(name, s.mean[name], s.sd[name]) for name in s.mean}
+        n_told = _n_told(problem)
+        prediction = {
+            name: interval(name, mean, s.sd[name] if n_told.get(name) else self._prior_sd(table, s, name))
+            for name, mean in s.mean.items()
+        }
         reasons = [
-            *self._prediction_sentences(prediction, proposal, s, _n_told(problem)),
+            *self._prediction_sentences(prediction, proposal, s, n_told),
             *self._nearest_sentences(state, table, problem, s),
             _pending_sentence(state),
             *further,
@@ -372,6 +386,16 @@ class Campaign:
             "probability_of_improvement": s.probability_of_improvement if prediction else None,
             "reasons": [text for text in reasons if text], "checks": list(checks),
         }  # fmt: skip
+
+    def _prior_sd(self, table: Table, s: Suggested, name: str) -> float:
+        """Return the spread of a property of which nothing is told: what the literature says of its own error.
+
+        How much its predictions differ from one candidate to another sets the scale of a campaign, and says nothing
+        of how far they are off.
+        """
+        half_widths = table.pool.columns.get(PRIOR_HALF_WIDTH + name)
+        half_width = half_widths[s.index] if half_widths else None
+        return float(half_width) / NORMAL_90 if isinstance(half_width, int | float) else s.sd[name]
 
     def _prediction_sentences(
         self, prediction: Mapping[str, Sequence[float]], proposal: Proposal, s: Suggested, n_told: Mapping[str, int]
@@ -575,10 +599,11 @@ class Campaign:
 
     def _priors(self, past: Sequence[Past]) -> list[dict[str, float]]:
         """Return the prior means of past samples outside the list, kept so that a later model changes nothing."""
-        names = [n.removeprefix(PRIOR) for n in self.pool.columns if n.startswith(PRIOR)]
+        names = [n for n in self.settings.properties if PRIOR + n in self.pool.columns]
         if self.settings.prior == "none" or not names:
             return [{} for _ in past]
-        means = literature_means([self.pool.sample(one.values) for one in past], names)
+        said = literature_columns([self.pool.sample(one.values) for one in past], names)
+        means = {name: said[PRIOR + name] for name in names if PRIOR + name in said}
         return [{name: cells[i] for name, cells in means.items() if cells[i] is not None} for i in range(len(past))]  # type: ignore[misc]
 
     # ------------------------------------------------------------ the campaign as arrays

@@ -40,6 +40,9 @@ Filter = str | Callable[[Values], bool]
 PRIOR = "prior."
 """What the name of a column begins with that holds the prior mean of a property."""
 
+PRIOR_HALF_WIDTH = f"{PRIOR}half_width."
+"""What the name of a column begins with that holds the half width of the 90 % interval of a prior mean."""
+
 POOL_KINDS = (*KINDS, "label")
 DRAWN = 5000
 """Candidates that are drawn of a space too large to be listed, where nothing else is said."""
@@ -424,26 +427,38 @@ PREDICTED: Mapping[str, Callable[[Any], float]] = {
 }
 """Properties that the literature model predicts, from a `nascreen.models.Prediction`."""
 
+HALF_WIDTHS: Mapping[str, Callable[[Any], float]] = {
+    "log_conductivity": lambda p: math.log10(p.conductivity_hi / p.conductivity_lo) / 2,
+    "conductivity_s_cm": lambda p: float(p.conductivity_hi - p.conductivity_lo) / 2,
+    "ea_ev": lambda p: float(p.ea_hi - p.ea_lo) / 2,
+    "strength_mpa": lambda p: float(p.strength_hi - p.strength_lo) / 2,
+    "log_strength": lambda p: math.log10(p.strength_hi / p.strength_lo) / 2,
+}
+"""Half widths of their 90 % intervals."""
 
-def literature_means(samples: Sequence[Sample | None], names: Iterable[str]) -> dict[str, list[float | None]]:
-    """Return what the literature model predicts of some properties.
+
+def literature_columns(samples: Sequence[Sample | None], names: Iterable[str]) -> dict[str, list[float | None]]:
+    """Return what the literature model predicts of some properties, and how surely.
 
     Args:
         samples: Candidates; None where one has no formula.
         names: Properties; those that it does not predict are left out.
 
     Returns:
-        Values by property, None where nothing can be predicted.
+        Means and half widths of 90 % intervals by the name of their column, with `PRIOR` or `PRIOR_HALF_WIDTH` before
+        the property, None where nothing can be predicted.
     """
     wanted = [name for name in names if name in PREDICTED]
-    out: dict[str, list[float | None]] = {name: [None] * len(samples) for name in wanted}
+    columns = {PRIOR + name: PREDICTED[name] for name in wanted}
+    columns |= {PRIOR_HALF_WIDTH + name: HALF_WIDTHS[name] for name in wanted}
+    out: dict[str, list[float | None]] = {name: [None] * len(samples) for name in columns}
     usable = [i for i, sample in enumerate(samples) if sample is not None and _is_usable(sample)] if wanted else []
     for start in range(0, len(usable), _CHUNK):
         part = usable[start : start + _CHUNK]
         chosen = [sample for i in part if (sample := samples[i]) is not None]
         for i, prediction in zip(part, load_models().predict(chosen), strict=True):
-            for name in wanted:
-                out[name][i] = PREDICTED[name](prediction)
+            for name, value in columns.items():
+                out[name][i] = value(prediction)
     return out
 
 
@@ -460,7 +475,7 @@ def with_literature(pool: Pool, names: Iterable[str]) -> Pool:
     if pool.formula_column is None:
         return pool
     missing = [name for name in names if PRIOR + name not in pool.columns]
-    means = literature_means([pool.sample(pool.values(row)) for row in range(len(pool))], missing)
-    found = {PRIOR + name: cells for name, cells in means.items() if any(cell is not None for cell in cells)}
+    said = literature_columns([pool.sample(pool.values(row)) for row in range(len(pool))], missing)
+    found = {name: cells for name, cells in said.items() if any(cell is not None for cell in cells)}
     kinds = {**pool.kinds, **dict.fromkeys(found, "label")}
     return replace(pool, columns={**pool.columns, **found}, kinds=kinds)

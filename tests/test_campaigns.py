@@ -36,6 +36,7 @@ from nascreen.errors import (
     UnknownNameError,
 )
 from nascreen.goals import check_bounds, column_of, read_constraint
+from nascreen.models import load_models
 from nascreen.pools import PRIOR, Pool, read_pool
 from nascreen.records import Sample
 from nascreen.spaces import generate
@@ -372,6 +373,20 @@ def test_neighbours_are_named_with_their_citation(make: Maker) -> None:
     assert "log_conductivity -3; J. Yang et al., Ionics (2019)" in text
     assert "Nearest measured elsewhere: Na" in text
     assert campaign.state().suggestions[0].candidate == 1
+
+
+def test_before_any_result_a_prediction_is_as_unsure_as_the_literature_model(make: Maker) -> None:
+    campaign = make(generate("thioborate", 60, 0), [Objective("log_conductivity")])
+    asked = campaign.ask(1)[0]
+    sample = campaign.pool.sample(asked.values)
+    assert sample is not None
+    said = load_models().predict([sample])[0]
+    own = asked.prediction["log_conductivity"]
+    assert own.hi - own.lo == pytest.approx(math.log10(said.conductivity_hi / said.conductivity_lo))
+    assert own.hi - own.mean == pytest.approx(own.mean - own.lo)
+    campaign.tell(asked.id, {"log_conductivity": own.mean})
+    after = campaign.ask(1)[0].prediction["log_conductivity"]
+    assert after.hi - after.lo != pytest.approx(own.hi - own.lo)
 
 
 def test_the_literature_is_the_prior_mean_and_its_weight_is_learned(make: Maker) -> None:
