@@ -394,7 +394,7 @@ class BulkModel:
         latent, quadratic = self._process(features, route)
         lines = self._joined(features, latent, quadratic)
         some = np.linspace(0, len(features) - 1, N_CHECKED).astype(np.intp)
-        if self._is_close(_taken(lines, some), self.model.lines(features[some])):
+        if self._is_close(lines.take(some), self.model.lines(features[some])):
             return lines
         if self.forms is not None and self.forms[0].project.shape[1] < len(self.basis):
             # The subspace learned from the first block does not hold this one: take all of it from now on.
@@ -612,11 +612,6 @@ def by_graphs(model: ConductivityModel, features: Array) -> Lines:
         np.concatenate([part.covariance for part in parts]),
         tuple(name for part in parts for name in part.family),
     )
-
-
-def _taken(lines: Lines, rows: NDArray[np.intp]) -> Lines:
-    family = tuple(lines.family[i] for i in rows)
-    return Lines(lines.log_sigma_25[rows], lines.ea_ev[rows], lines.covariance[rows], family)
 
 
 def _squared_distances(left: Array, right: Array) -> Array:

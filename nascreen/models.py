@@ -114,6 +114,11 @@ class Lines:
     covariance: Array
     family: tuple[str, ...]
 
+    def take(self, rows: NDArray[np.intp]) -> Lines:
+        """Return the lines of some samples, in the order asked for."""
+        family = tuple(self.family[i] for i in rows)
+        return Lines(self.log_sigma_25[rows], self.ea_ev[rows], self.covariance[rows], family)
+
 
 FOREST_ENERGY_SHARE = 1 / 2
 """Share of the forest in the activation energy; the process has the rest."""
@@ -207,6 +212,15 @@ class ConductivityModel:
         latent, reduction = self._latent(features)
         (by_trees,) = self._trees.run(None, {"features": features.astype(np.float32)})
         return self.joined_lines(features, latent, reduction, by_trees)
+
+    def distinct_lines(self, features: Array) -> Lines:
+        """Predict as `lines` does, equal rows once: samples of a table often differ in their temperature alone."""
+        places: dict[bytes, int] = {}
+        place = np.array([places.setdefault(row.tobytes(), len(places)) for row in features])
+        if len(places) == len(features):
+            return self.lines(features)
+        _, first = np.unique(place, return_index=True)
+        return self.lines(features[first]).take(place)
 
     def joined_lines(self, features: Array, latent: Array, reduction: Array, by_trees: Array) -> Lines:
         """Join what process and trees say into lines.

@@ -149,7 +149,9 @@ class _Chunk:
             except InputError as error:
                 errors.append(str(error))
         usable = Featurized.of(samples)
-        return cls(errors, usable, pool.submit(models.conductivity.lines, usable.features) if samples else None)
+        return cls(
+            errors, usable, pool.submit(models.conductivity.distinct_lines, usable.features) if samples else None
+        )
 
     def cells(self, models: Models) -> list[dict[str, str]]:
         """Return the cells of each row once the lines are known."""
@@ -295,8 +297,8 @@ def table_text(header: Sequence[str], rows: Iterable[Mapping[str, str]]) -> str:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow([guarded(name) for name in header])
-    cells = ([row.get(name, "") for name in header] for row in rows)
-    writer.writerows([guarded(cell) if cell[:1] in _RUN_AS_FORMULA else cell for cell in row] for row in cells)
+    cells = (map(row.get, header) for row in rows)
+    writer.writerows([guarded(cell) if cell and cell[0] in _RUN_AS_FORMULA else cell for cell in row] for row in cells)
     return buffer.getvalue()
 
 

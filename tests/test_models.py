@@ -32,6 +32,7 @@ from nascreen.models import (
     family_of_sample,
     load_models,
     models_in,
+    nearest_distance,
     require_usable,
     strength_features,
 )
@@ -240,6 +241,16 @@ def test_intervals_are_wider_far_from_all_data(formula: str) -> None:
     assert _width(far) > 1.5 * _width(near)
     assert far.ea_hi - far.ea_lo > near.ea_hi - near.ea_lo
     assert far.distance > near.distance
+
+
+@pytest.mark.parametrize(("n", "n_known"), [(1, 1), (1, 400), (700, 400), (3, 20_000)])
+def test_the_nearest_distance_is_that_to_the_nearest_of_all(n: int, n_known: int) -> None:
+    rng = np.random.default_rng(n + n_known)
+    roots, known = rng.random((n, 12)), rng.random((n_known, 12))
+    roots[:, ::3] = 0.0
+    known[-1] = roots[0]
+    expected = [np.linalg.norm(known - root, axis=1).min() for root in roots]
+    np.testing.assert_allclose(nearest_distance(roots, known), expected, atol=1e-6)
 
 
 def test_a_composition_that_was_learned_from_is_at_no_distance() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError, fields, replace
@@ -23,6 +24,7 @@ from nascreen.records import (
     check_sample,
     citation,
     sample_from_cells,
+    with_values,
 )
 
 NUMBER_NAMES = [column.name for column in COLUMN_BY_NAME.values() if column.kind in ("number", "integer")]
@@ -293,3 +295,19 @@ def test_records_load_without_numpy_or_pandas() -> None:
     code = "import sys, nascreen.records; sys.exit(bool({'numpy', 'pandas'} & sys.modules.keys()))"
     folder = __file__.rpartition("tests")[0]
     assert subprocess.run([sys.executable, "-c", code], cwd=folder, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        pytest.param(sample_from_cells({"formula": "Na3PS4", "press_mpa": "360"}), id="read"),
+        pytest.param(with_values(Sample(formula="Na3PS4", press_mpa=10.0), {"press_mpa": 360.0}), id="changed"),
+    ],
+)
+def test_a_sample_made_quickly_is_one_like_any_other(made: Sample) -> None:
+    expected = Sample(formula="Na3PS4", press_mpa=360.0)
+    assert type(made) is Sample
+    assert (made, hash(made), repr(made)) == (expected, hash(expected), repr(expected))
+    assert pickle.loads(pickle.dumps(made)) == replace(made) == expected
+    with pytest.raises(FrozenInstanceError):
+        made.formula = "NaCl"  # type: ignore[misc]

@@ -129,6 +129,26 @@ def test_results_do_not_depend_on_where_chunks_end(monkeypatch: pytest.MonkeyPat
     assert done == [2, 4, 5]
 
 
+def test_rows_that_differ_in_temperature_alone_are_predicted_once_and_as_if_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = load_models().conductivity
+    rows = [
+        {"formula": formula, "meas_temp_c": temp_c}
+        for temp_c in ("25", "60", "100")
+        for formula in ("Na3PS4", "Na3BS3", "Na2S")
+    ]
+    alone = [predict_cells([row], load_models())[0] for row in rows]
+    n_rows: list[int] = []
+    lines = model.lines
+    monkeypatch.setattr(model, "lines", lambda features: n_rows.append(len(features)) or lines(features))
+    for row, expected in zip(predict_cells(rows, load_models()), alone, strict=True):
+        for name in NUMBERS:
+            assert float(row[name]) == pytest.approx(float(expected[name]), rel=2e-5)
+        assert {**row, **dict.fromkeys(NUMBERS)} == {**expected, **dict.fromkeys(NUMBERS)}
+    assert n_rows == [3]
+
+
 def test_columns_that_no_model_reads_are_left_aside() -> None:
     junk = {"operator": "A. N. Other", "year": "soon", "ea_ev": "many", "strength_mpa": "-1", "": "x", "=1+1": "=1+1"}
     assert predict_cells([{**SOUND, **junk}], load_models()) == predict_cells([SOUND], load_models())
