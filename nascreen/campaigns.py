@@ -44,12 +44,12 @@ from nascreen.history import (
     Value,
     Values,
 )
+from nascreen.models import Prediction, load_models
 from nascreen.optimizer import outlook as outlook_of
 from nascreen.optimizer import propose
 from nascreen.optuna_engine import Engine, propose_by_optuna
 from nascreen.optuna_export import write_study
 from nascreen.outcomes import (
-    NORMAL_90,
     Experiment,
     Forecast,
     Predicted,
@@ -63,7 +63,8 @@ from nascreen.outcomes import (
 )
 from nascreen.pools import (
     PRIOR,
-    PRIOR_HALF_WIDTH,
+    PRIOR_HIGH,
+    PRIOR_LOW,
     Filter,
     Pool,
     literature_columns,
@@ -371,7 +372,8 @@ class Campaign:
         proposal, s = chosen
         n_told = _n_told(problem)
         prediction = {
-            name: interval(name, mean, s.sd[name] if n_told.get(name) else self._prior_sd(table, s, name))
+            name: (None if n_told.get(name) else _prior_interval(table.pool, s.index, name))
+            or interval(name, mean, s.sd[name])
             for name, mean in s.mean.items()
         }
         reasons = [
@@ -386,16 +388,6 @@ class Campaign:
             "probability_of_improvement": s.probability_of_improvement if prediction else None,
             "reasons": [text for text in reasons if text], "checks": list(checks),
         }  # fmt: skip
-
-    def _prior_sd(self, table: Table, s: Suggested, name: str) -> float:
-        """Return the spread of a property of which nothing is told: what the literature says of its own error.
-
-        How much its predictions differ from one candidate to another sets the scale of a campaign, and says nothing
-        of how far they are off.
-        """
-        half_widths = table.pool.columns.get(PRIOR_HALF_WIDTH + name)
-        half_width = half_widths[s.index] if half_widths else None
-        return float(half_width) / NORMAL_90 if isinstance(half_width, int | float) else s.sd[name]
 
     def _prediction_sentences(
         self, prediction: Mapping[str, Sequence[float]], proposal: Proposal, s: Suggested, n_told: Mapping[str, int]
@@ -440,12 +432,20 @@ class Campaign:
         return f"#{suggestion.id} ({self.pool.words(suggestion.values)}){what}{end}{f'; {source}' if source else ''}"
 
     def _literature_sentences(self, table: Table, rows: Sequence[int]) -> list[list[str]]:
-        """Return the nearest measured samples of the literature for each row, where there is a formula."""
+        """Return the nearest measured samples of the literature for each row, where there is a formula.
+
+        Where the literature is the prior mean of a row and is not to be trusted there, this is said before.
+        """
         samples = [table.pool.sample(table.pool.values(row)) for row in rows]
         known = [sample for sample in samples if sample is not None]
         found = iter(nearest(known, 1)) if known else iter(())
-        return [[] if sample is None else [_neighbour_sentence(near.sample, near.distance) for near in next(found)]
+        near = [[] if sample is None else [_neighbour_sentence(one.sample, one.distance) for one in next(found)]
                 for sample in samples]  # fmt: skip
+        is_said = [any(_prior_interval(table.pool, row, name) for name in self.settings.properties) for row in rows]
+        judged = [sample for sample, is_prior in zip(samples, is_said, strict=True) if is_prior and sample is not None]
+        verdicts = iter(load_models().predict(judged)) if judged else iter(())
+        return [[*(_domain_sentences(next(verdicts)) if is_prior else []), *lines]
+                for is_prior, lines in zip(is_said, near, strict=True)]  # fmt: skip
 
     def _cut_sentence(self, state: State, rules: _Rules) -> str:
         taken = np.zeros(len(self.pool), dtype=bool)
@@ -867,6 +867,19 @@ def _percent(share: float) -> str:
     return "more than 99 %" if 0.99 < share < 1 else f"{100 * share:.0f} %"
 
 
+def _prior_interval(pool: Pool, row: int, name: str) -> list[float] | None:
+    """Return what the literature says of a property by itself, with its interval; None where it says nothing.
+
+    How much its predictions differ from one candidate to another sets the scale of a campaign, and says nothing of how
+    far they are off: that is what its own interval is for.
+    """
+    cells = [
+        pool.columns[start + name][row] for start in (PRIOR, PRIOR_LOW, PRIOR_HIGH) if start + name in pool.columns
+    ]
+    known = [float(cell) for cell in cells if isinstance(cell, int | float)]
+    return known if len(known) == 3 else None
+
+
 def _few_sentence(name: str, n: int, *, has_prior: bool) -> str:
     if not n and has_prior:
         return f"Nothing is told of {name} yet: it is predicted by its prior alone."
@@ -879,6 +892,12 @@ def _pending_sentence(state: State) -> str:
         return "Nothing else is being made."
     more = f" and {len(ids) - 20} more" if len(ids) > 20 else ""
     return f"Being made at the time, and counted as measured: {', '.join(ids[:20])}{more}."
+
+
+def _domain_sentences(prediction: Prediction) -> list[str]:
+    if prediction.in_domain:
+        return []
+    return [f"The literature model does not trust itself here: {prediction.domain_note}."]
 
 
 def _neighbour_sentence(sample: Sample, distance: float) -> str:

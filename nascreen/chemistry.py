@@ -297,6 +297,10 @@ def parse_many(formulas: Sequence[str]) -> AmountArrays:
 
 def pad_amounts(rows: Sequence[Mapping[str, float]]) -> AmountArrays:
     """Return mappings of element to amount as padded arrays of shape (n, k)."""
+    if len(rows) == 1 and rows[0]:
+        (row,) = rows
+        numbers = [ATOMIC_NUMBER[symbol] for symbol in row]
+        return AmountArrays(np.array([numbers], dtype=np.int16), np.array([[*row.values()]], dtype=np.float64))
     counts = np.fromiter(map(len, rows), dtype=np.intp, count=len(rows))
     width = int(counts.max(initial=1))
     mask = np.arange(width) < counts[:, None]

@@ -143,7 +143,7 @@ def promoted_line(by_process: Array, by_trees: Array, is_glass: NDArray[np.bool_
     """
     at_25 = (by_process[:, 0] + by_trees[:, 0] + by_trees[:, 1]) / 3
     energy = (1 - FOREST_ENERGY_SHARE) * by_process[:, 1] + FOREST_ENERGY_SHARE * by_trees[:, 2]
-    return np.where(is_glass[:, None], by_trees[:, 1:], np.column_stack([at_25, energy]))
+    return np.where(is_glass[:, None], by_trees[:, 1:], np.array([at_25, energy]).T)
 
 
 def nearest_distance(roots: Array, known: Array) -> Array:
@@ -155,12 +155,12 @@ def nearest_distance(roots: Array, known: Array) -> Array:
     """
     if not len(known):
         return np.full(len(roots), np.sqrt(2))
-    here = roots.any(axis=0)
-    left, right, constant = roots[:, here], np.ascontiguousarray(-2 * known[:, here].T), (known**2).sum(axis=1)
-    squares = (left**2).sum(axis=1)
+    squares, constant = np.einsum("ij,ij->i", roots, roots), np.einsum("ij,ij->i", known, known)
+    here = roots.any(axis=0) if len(roots) > 1 else slice(None)
+    left, right = roots[:, here], known[:, here].T
     step = max(1, PRODUCT_SIZE // max(1, right.size))
     for start in range(0, len(roots), step):
-        squares[start : start + step] += (left[start : start + step] @ right + constant).min(axis=1)
+        squares[start : start + step] += (constant - 2 * (left[start : start + step] @ right)).min(axis=1)
     return np.asarray(np.sqrt(np.maximum(squares, 0)))
 
 
@@ -234,7 +234,7 @@ class ConductivityModel:
         """
         at_25 = latent[:, 0] - latent[:, 1] * DECADES_PER_EV / REFERENCE_K
         is_glass = is_oxide_glass(features)
-        line = promoted_line(np.column_stack([at_25, latent[:, 1]]), by_trees, is_glass)
+        line = promoted_line(np.array([at_25, latent[:, 1]]).T, by_trees, is_glass)
         variance = self._prior_variance - reduction
         if is_glass.any():
             variance[is_glass] = self._glass_spread.at(self._distance_to_glasses(features[is_glass]))
@@ -418,12 +418,12 @@ class Models:
         temp_c = np.array([ROOM_TEMPERATURE_C if s.meas_temp_c is None else s.meas_temp_c for s in samples])
         sigma = self.conductivity.log_sigma(lines, temp_c)
         energy, energy_half = self.conductivity.ea(lines)
-        numbers = np.column_stack(
+        numbers = np.array(
             [
                 *_around(*sigma), energy, np.maximum(energy - energy_half, 0), energy + energy_half,
                 *_around(*self.strength.log_strength(samples, lines.family)), 10**lines.log_sigma_25,
             ]
-        ).tolist()  # fmt: skip
+        ).T.tolist()  # fmt: skip
         given = zip(
             samples, usable.chemistries, lines.family, self.conductivity.distance(usable.features).tolist(),
             temp_c.tolist(), sigma[1].tolist(), numbers, strict=True,

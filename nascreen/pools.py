@@ -40,8 +40,8 @@ Filter = str | Callable[[Values], bool]
 PRIOR = "prior."
 """What the name of a column begins with that holds the prior mean of a property."""
 
-PRIOR_HALF_WIDTH = f"{PRIOR}half_width."
-"""What the name of a column begins with that holds the half width of the 90 % interval of a prior mean."""
+PRIOR_LOW, PRIOR_HIGH = f"{PRIOR}low.", f"{PRIOR}high."
+"""What the names of columns begin with that hold the ends of the 90 % interval of a prior mean."""
 
 POOL_KINDS = (*KINDS, "label")
 DRAWN = 5000
@@ -427,14 +427,14 @@ PREDICTED: Mapping[str, Callable[[Any], float]] = {
 }
 """Properties that the literature model predicts, from a `nascreen.models.Prediction`."""
 
-HALF_WIDTHS: Mapping[str, Callable[[Any], float]] = {
-    "log_conductivity": lambda p: math.log10(p.conductivity_hi / p.conductivity_lo) / 2,
-    "conductivity_s_cm": lambda p: float(p.conductivity_hi - p.conductivity_lo) / 2,
-    "ea_ev": lambda p: float(p.ea_hi - p.ea_lo) / 2,
-    "strength_mpa": lambda p: float(p.strength_hi - p.strength_lo) / 2,
-    "log_strength": lambda p: math.log10(p.strength_hi / p.strength_lo) / 2,
+INTERVALS: Mapping[str, Callable[[Any], tuple[float, float]]] = {
+    "log_conductivity": lambda p: (math.log10(p.conductivity_lo), math.log10(p.conductivity_hi)),
+    "conductivity_s_cm": lambda p: (float(p.conductivity_lo), float(p.conductivity_hi)),
+    "ea_ev": lambda p: (float(p.ea_lo), float(p.ea_hi)),
+    "strength_mpa": lambda p: (float(p.strength_lo), float(p.strength_hi)),
+    "log_strength": lambda p: (math.log10(p.strength_lo), math.log10(p.strength_hi)),
 }
-"""Half widths of their 90 % intervals."""
+"""The 90 % intervals of the same."""
 
 
 def literature_columns(samples: Sequence[Sample | None], names: Iterable[str]) -> dict[str, list[float | None]]:
@@ -445,20 +445,20 @@ def literature_columns(samples: Sequence[Sample | None], names: Iterable[str]) -
         names: Properties; those that it does not predict are left out.
 
     Returns:
-        Means and half widths of 90 % intervals by the name of their column, with `PRIOR` or `PRIOR_HALF_WIDTH` before
-        the property, None where nothing can be predicted.
+        Means and the ends of 90 % intervals by the name of their column, with `PRIOR`, `PRIOR_LOW` or `PRIOR_HIGH`
+        before the property, None where nothing can be predicted.
     """
     wanted = [name for name in names if name in PREDICTED]
-    columns = {PRIOR + name: PREDICTED[name] for name in wanted}
-    columns |= {PRIOR_HALF_WIDTH + name: HALF_WIDTHS[name] for name in wanted}
+    columns = [start + name for name in wanted for start in (PRIOR, PRIOR_LOW, PRIOR_HIGH)]
     out: dict[str, list[float | None]] = {name: [None] * len(samples) for name in columns}
     usable = [i for i, sample in enumerate(samples) if sample is not None and _is_usable(sample)] if wanted else []
     for start in range(0, len(usable), _CHUNK):
         part = usable[start : start + _CHUNK]
         chosen = [sample for i in part if (sample := samples[i]) is not None]
         for i, prediction in zip(part, load_models().predict(chosen), strict=True):
-            for name, value in columns.items():
-                out[name][i] = value(prediction)
+            said = [value for name in wanted for value in (PREDICTED[name](prediction), *INTERVALS[name](prediction))]
+            for name, value in zip(columns, said, strict=True):
+                out[name][i] = value
     return out
 
 

@@ -382,11 +382,20 @@ def test_before_any_result_a_prediction_is_as_unsure_as_the_literature_model(mak
     assert sample is not None
     said = load_models().predict([sample])[0]
     own = asked.prediction["log_conductivity"]
-    assert own.hi - own.lo == pytest.approx(math.log10(said.conductivity_hi / said.conductivity_lo))
-    assert own.hi - own.mean == pytest.approx(own.mean - own.lo)
+    expected = np.log10([said.conductivity_s_cm, said.conductivity_lo, said.conductivity_hi])
+    np.testing.assert_allclose([own.mean, own.lo, own.hi], expected, rtol=1e-9)
     campaign.tell(asked.id, {"log_conductivity": own.mean})
     after = campaign.ask(1)[0].prediction["log_conductivity"]
     assert after.hi - after.lo != pytest.approx(own.hi - own.lo)
+
+
+@pytest.mark.parametrize("formula", ["Na3Zr2Si2PO12", "Na3.4Zr1.8Lu0.2Si2.2P0.8O12"], ids=["trusted", "unseen-element"])
+def test_a_prior_that_does_not_trust_itself_says_so(make: Maker, formula: str) -> None:
+    campaign = make([{"formula": formula}, {"formula": "Na1Zr2P3O12"}], [Objective("log_conductivity")])
+    asked = next(s for s in campaign.ask(2) if s.values["formula"] == formula)
+    doubts = [text for text in asked.reasons if text.startswith("The literature model does not trust itself here")]
+    assert doubts == ([] if formula == "Na3Zr2Si2PO12" else [doubts[0]])
+    assert all("never seen in the data: Lu" in text for text in doubts)
 
 
 def test_the_literature_is_the_prior_mean_and_its_weight_is_learned(make: Maker) -> None:
