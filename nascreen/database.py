@@ -387,7 +387,8 @@ class Database:
 
     def _missing(self) -> UnknownNameError:
         return UnknownNameError(
-            f"There is no store {quoted(self.name)}; check the address, or make the store with create=True."
+            f"There is no store {quoted(self.name)}; check the address; a store is made with its first campaign, by "
+            "'nascreen campaign new' or Campaign.create."
         )
 
     def _checked_version(self, connection: Connection, *, create: bool) -> int:

@@ -616,7 +616,7 @@ def test_honest_settings_that_sqlite_does_not_take_are_refused(folder: Path, mon
 
 def test_honest_a_missing_store_is_not_made_by_a_typing_error(url: str, folder: Path) -> None:
     with pytest.raises(
-        UnknownNameError, match=r"^There is no store '.*'; check the address, or make the store with create"
+        UnknownNameError, match=r"^There is no store '.*'; check the address; a store is made with its first campaign"
     ):
         open_store(url)
     assert list(folder.iterdir()) == []
