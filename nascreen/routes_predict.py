@@ -39,7 +39,7 @@ from nascreen.tables import (
     MAX_COLUMNS,
     RESULT_COLUMNS,
     merged_rows,
-    predict_cells,
+    predicted_rows,
     require_balanced,
     table_of_bytes,
     table_text,
@@ -183,8 +183,7 @@ async def predict_csv(request: Request, query: Annotated[TableQuery, QueryField(
 
 def _predicted_table(data: bytes, models: Models, *, strict: bool) -> str:
     table = table_of_bytes(data, "body.csv", Limits(wire.MOST_CSV_BYTES, wire.MOST_CSV_ROWS, MAX_COLUMNS))
-    results = predict_cells(table.rows, models, strict=strict)
-    header, rows = merged_rows(table, results)
+    header, rows = merged_rows(table, predicted_rows(table.rows, models, strict=strict))
     return table_text([*header, *RESULT_COLUMNS], rows)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -104,18 +105,31 @@ def predict_cells(
         on_progress: Called with the number of rows done.
     """
     out: list[dict[str, str]] = []
+    for cells in _predicted_chunks(rows, models, strict=strict):
+        out.extend(cells)
+        _tell(on_progress, len(out))
+    return out
+
+
+def predicted_rows(
+    rows: Sequence[Mapping[str, str]], models: Models, *, strict: bool = False
+) -> Iterator[dict[str, str]]:
+    """Yield what `predict_cells` returns, so that the first rows are written while the last are predicted."""
+    return itertools.chain.from_iterable(_predicted_chunks(rows, models, strict=strict))
+
+
+def _predicted_chunks(
+    rows: Sequence[Mapping[str, str]], models: Models, *, strict: bool
+) -> Iterator[list[dict[str, str]]]:
     # The models need no interpreter while they run, so that the next rows are read meanwhile.
     with ThreadPoolExecutor(N_THREADS) as pool:
         waiting: list[_Chunk] = []
         for start in range(0, len(rows), CHUNK):
             waiting.append(_Chunk.of(rows[start : start + CHUNK], models, pool, strict=strict))
             if len(waiting) > N_THREADS:
-                out.extend(waiting.pop(0).cells(models))
-                _tell(on_progress, len(out))
+                yield waiting.pop(0).cells(models)
         for chunk in waiting:
-            out.extend(chunk.cells(models))
-            _tell(on_progress, len(out))
-    return out
+            yield chunk.cells(models)
 
 
 def _tell(on_progress: Callable[[int], None] | None, n_done: int) -> None:
@@ -211,8 +225,8 @@ def _table(sheet: Sheet) -> Table:
     return Table(header, rows, (*sheet.notes, *_slips(sheet.file, header)))
 
 
-def merged_rows(table: Table, results: Sequence[Mapping[str, str]]) -> tuple[list[str], list[dict[str, str]]]:
-    """Return a table with its predictions: the names of its own columns, and the rows.
+def merged_rows(table: Table, results: Iterable[Mapping[str, str]]) -> tuple[list[str], Iterator[dict[str, str]]]:
+    """Return a table with its predictions: the names of its own columns, and the rows, to be gone through once.
 
     A measured column of the same name as a result is kept as ``given_…``.
     """
@@ -222,10 +236,10 @@ def merged_rows(table: Table, results: Sequence[Mapping[str, str]]) -> tuple[lis
         while name in RESULT_COLUMNS and kept in table.header:
             kept = f"given_{kept}"
         renamed[name] = kept
-    rows = [
+    rows = (
         {**{renamed[name]: cell for name, cell in row.items()}, **result}
         for row, result in zip(table.rows, results, strict=True)
-    ]
+    )
     return list(renamed.values()), rows
 
 
