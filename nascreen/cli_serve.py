@@ -63,7 +63,6 @@ def serve(
     rules = Rules(frozenset(hosts | _own_name(host)), tokens, needs_token=is_open or require_token)
     app = create_app(Options(rules, store, screens=screens))
     # What stays for good need not be gone through again and again while requests wait.
-    gc.collect()
     gc.freeze()
     gc.set_threshold(*GARBAGE)
     config = uvicorn.Config(
