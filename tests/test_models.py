@@ -70,7 +70,7 @@ def copy(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def no_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    def opened(path: Path) -> None:
+    def opened(path: Path, **_: object) -> None:
         pytest.fail(f"onnxruntime was given {path.name} of a damaged model")
 
     monkeypatch.setattr(models_module, "_session", opened)

@@ -110,7 +110,7 @@ def test_no_damaged_file_is_opened_by_a_library(folder: Path, monkeypatch: pytes
     """1,000 single changed bytes, spread over all files that models are made of: none gets as far as a library."""
     opened: list[Path] = []
     arrays = nullcontext(dict.fromkeys(("fractions", "glasses"), np.zeros((1, 1), dtype=np.float32)))
-    monkeypatch.setattr("nascreen.models._session", opened.append)
+    monkeypatch.setattr("nascreen.models._session", lambda path, **_: opened.append(path))
     monkeypatch.setattr("nascreen.models.np.load", lambda path, **_: [opened.append(path), arrays][1])
     rng = random.Random(0)
     files = sorted(p for p in folder.rglob("*") if p.suffix in {".onnx", ".npz"})
