@@ -26,7 +26,7 @@ from scipy.special import expit, stdtrit
 
 from nascreen.encoding import Encoded
 from nascreen.proposals import Problem
-from nascreen.surrogate import GaussianProcess, Rows, TargetScale, success_probability
+from nascreen.surrogate import SPREAD_KNOWN, GaussianProcess, Rows, TargetScale, success_probability
 from nascreen.trees import Forest
 
 Array = NDArray[np.float64]
@@ -51,10 +51,6 @@ SMOOTH_SHARE = 0.5
 LEAST_SHARE_TOLD = 0.05
 ROUGH_POWER = 3.0
 """The odds fall with this power of the share that follows the inputs, below `SMOOTH_SHARE` and down to the least."""
-
-PRIOR_KNOWN = 5.0
-"""How many told values the spread of a prior mean is worth as knowledge of theirs; with fewer, the first result would
-widen what the prior says several times over."""
 
 CALIBRATION_KNOWN = 5.0
 """How many held-out values the expected spread is worth against those that were seen."""
@@ -249,7 +245,7 @@ def model_of(problem: Problem, name: str) -> Model:
     is_told = ~np.isnan(values)
     told, known = problem.told[is_told], values[is_told]
     prior = _prior_of(problem, column, sign)
-    scale = TargetScale.of(known, prior)
+    scale = TargetScale.of(known, prior, problem.prior_off(column))
     noise = np.zeros(len(known))
     if problem.variances is not None:
         noise = np.nan_to_num(problem.variances[is_told, column]) * scale.slope(known) ** 2
@@ -262,7 +258,7 @@ def model_of(problem: Problem, name: str) -> Model:
     odds = _softmax(np.array([*begun, 0.0]) + [process.log_evidence for process in processes])
     codes = np.unique(told, return_inverse=True)[1]
     n = len(set(codes.tolist()))
-    wide = widening(n, 0.0 if prior is None else PRIOR_KNOWN) ** 2
+    wide = widening(n, 0.0 if prior is None else SPREAD_KNOWN) ** 2
     if n < MIN_FOR_TREES:
         return Model(name, sign, scale, processes, None, tuple(odds), prior, wide, _NONE)
     held_out = _held_out(processes, odds, codes)

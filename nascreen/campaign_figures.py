@@ -199,7 +199,7 @@ def _drawn_values(problem: Problem, name: str, rows: NDArray[np.intp], rng: np.r
     told, values = problem.told[is_told], problem.values[is_told, column]
     prior = None if problem.prior_mean is None else problem.prior_mean[:, column]
     prior = None if prior is None or np.isnan(prior).all() else np.where(np.isnan(prior), np.nanmean(prior), prior)
-    scale = TargetScale.of(values, prior)
+    scale = TargetScale.of(values, prior, problem.prior_off(column))
     means = None if prior is None else scale.forward(prior)
     inputs = problem.inputs
     noise = np.zeros(len(values))

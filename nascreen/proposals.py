@@ -73,6 +73,8 @@ class Problem:
         forbidden: Rows that must not be proposed, shape (n,); None for none.
         costs: Cost of each row, above 0, shape (n,); None where all cost the same.
         prior_mean: Prediction of each property, in its unit, NaN where there is none, shape (n, p); None for none.
+        prior_sd: By how much the candidates of one campaign typically differ from the prior mean of each property, as a
+            standard deviation in its unit, NaN where nobody knows, shape (p,); None for none.
         shared: Code of the setting that a whole batch must share, shape (n,), such as its furnace temperature.
         distinct: Code of which a batch may hold one of each, shape (n,), such as its formula.
     """
@@ -89,8 +91,13 @@ class Problem:
     forbidden: Flags | None = None
     costs: Array | None = None
     prior_mean: Array | None = None
+    prior_sd: Array | None = None
     shared: Index | None = None
     distinct: Index | None = None
+
+    def prior_off(self, column: int) -> float:
+        """Return `prior_sd` of a property by its column; 0 where nobody knows."""
+        return 0.0 if self.prior_sd is None else float(np.nan_to_num(self.prior_sd[column]))
 
     @property
     def n_rows(self) -> int:
@@ -221,8 +228,8 @@ def _check_shapes(problem: Problem) -> None:
     wanted = (
         ("values", problem.values, (r, p)), ("variances", problem.variances, (r, p)), ("failed", problem.failed, (r,)),
         ("forbidden", problem.forbidden, (n,)), ("costs", problem.costs, (n,)),
-        ("prior_mean", problem.prior_mean, (n, p)), ("shared", problem.shared, (n,)),
-        ("distinct", problem.distinct, (n,)),
+        ("prior_mean", problem.prior_mean, (n, p)), ("prior_sd", problem.prior_sd, (p,)),
+        ("shared", problem.shared, (n,)), ("distinct", problem.distinct, (n,)),
     )  # fmt: skip
     for name, array, shape in wanted:
         if array is not None and array.shape != shape:

@@ -41,6 +41,9 @@ JITTER = 1e-8
 BOUNDS = {"length": (-4.6, 7.0), "amplitude": (-4.0, 3.0), "noise": (-5.0, 1.0)}
 FIRST_ITERATIONS = 5
 MAX_ITERATIONS = 50
+SPREAD_KNOWN = 5.0
+"""How many told values the spread of a prior mean is worth as knowledge of theirs."""
+
 SMALLEST_SPREAD = 1e-150
 """A spread below this is none: what is divided by it may be too large for a number."""
 POWERS = np.linspace(0.0, 2.0, 21)
@@ -82,7 +85,7 @@ class TargetScale:
         spread: Their standard deviation.
         power: Power of the transform, 0 to 2.
         shift: Mean after the transform.
-        stretch: Standard deviation after the transform.
+        stretch: Standard deviation after the transform, of values whose standard deviation is `spread`.
     """
 
     location: float = 0.0
@@ -92,29 +95,37 @@ class TargetScale:
     stretch: float = 1.0
 
     @classmethod
-    def of(cls, values: Array, fallback: Array | None = None) -> TargetScale:
+    def of(cls, values: Array, expected: Array | None = None, off: float = 0.0) -> TargetScale:
         """Return the scale that makes told values most nearly normal.
 
         Args:
             values: Told values, shape (n,).
-            fallback: Predicted values that set the scale where fewer than two different ones are told.
+            expected: Predicted values of the candidates. How much they differ is worth `SPREAD_KNOWN` told values as
+                knowledge of the spread: two results that happen to be alike do not say that all others are.
+            off: How far the predicted values are typically off, as a standard deviation.
         """
-        is_spread = len(values) > 1 and np.std(values) > 1e-12 * np.abs(values).max() + SMALLEST_SPREAD
-        usable = values if is_spread else None
-        if usable is None and fallback is not None and np.ptp(fallback) > SMALLEST_SPREAD:
-            spread = float(np.std(fallback))
-            return cls(float(np.mean(values)) if len(values) else float(np.mean(fallback)), spread)
-        if usable is None:
+        known = 0.0 if expected is None else float(np.hypot(np.std(expected), off))
+        told = float(np.std(values)) if len(values) > 1 else 0.0
+        if told <= 1e-12 * np.abs(values).max(initial=0.0) + SMALLEST_SPREAD:
+            told = 0.0
+        if not told and known <= SMALLEST_SPREAD:
             # One value says nothing of the spread; its size is the only length there is.
             location = float(values[0]) if len(values) else 0.0
             return cls(location, abs(location) if abs(location) > SMALLEST_SPREAD else 1.0)
-        location, spread = float(np.mean(usable)), float(np.std(usable))
-        scaled = (usable - location) / spread
+        location = float(np.mean(values)) if len(values) or expected is None else float(np.mean(expected))
+        if len(values) < 2:
+            return cls(location, known)
+        weight = SPREAD_KNOWN if known > SMALLEST_SPREAD else 0.0
+        spread = float(np.sqrt((len(values) * told**2 + weight * known**2) / (len(values) + weight)))
+        if not told:
+            return cls(location, spread)
+        scaled = (values - location) / spread
         tried = yeo_johnson(scaled[None], POWERS[:, None])
         jacobian = float(np.sum(np.sign(scaled) * np.log1p(np.abs(scaled))))
         fit = -0.5 * len(scaled) * np.log(tried.var(axis=1)) + (POWERS - 1) * jacobian
         best = int(np.argmax(fit - 0.5 * ((POWERS - 1) / POWER_WIDTH) ** 2))
-        return cls(location, spread, float(POWERS[best]), float(tried[best].mean()), float(tried[best].std()))
+        stretch = float(tried[best].std() / scaled.std())
+        return cls(location, spread, float(POWERS[best]), float(tried[best].mean()), stretch)
 
     def forward(self, values: Array) -> Array:
         """Return values of the property on this scale."""

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nascreen.beliefs import MAX_WIDENING, MIN_FOR_TREES, PRIOR_KNOWN, Array, Belief, Model, model_of, widening
+from nascreen.beliefs import MAX_WIDENING, MIN_FOR_TREES, Array, Belief, Model, model_of, widening
 from nascreen.encoding import Encoded
 from nascreen.optimizer import propose
 from nascreen.proposals import Objective, Problem
-from nascreen.surrogate import GaussianProcess, Rows, TargetScale
+from nascreen.surrogate import SPREAD_KNOWN, GaussianProcess, Rows, TargetScale
 from nascreen.trees import Forest
 
 
@@ -78,7 +78,7 @@ def test_a_spread_is_widened_less_the_more_is_told() -> None:
 
 def test_the_first_result_leaves_a_literature_prior_within_twice_its_spread() -> None:
     assert widening(1) == MAX_WIDENING
-    assert 1 < widening(1, PRIOR_KNOWN) < 2
+    assert 1 < widening(1, SPREAD_KNOWN) < 2
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -383,10 +383,21 @@ def test_before_any_result_a_prediction_is_as_unsure_as_the_literature_model(mak
     said = load_models().predict([sample])[0]
     own = asked.prediction["log_conductivity"]
     expected = np.log10([said.conductivity_s_cm, said.conductivity_lo, said.conductivity_hi])
-    np.testing.assert_allclose([own.mean, own.lo, own.hi], expected, rtol=1e-9)
+    np.testing.assert_allclose([own.mean, own.lo, own.hi], expected, rtol=1e-5)
     campaign.tell(asked.id, {"log_conductivity": own.mean})
     after = campaign.ask(1)[0].prediction["log_conductivity"]
     assert after.hi - after.lo != pytest.approx(own.hi - own.lo)
+
+
+def test_two_results_that_happen_to_be_alike_do_not_make_the_third_sure(make: Maker) -> None:
+    formulas = ("Na3Zr2Si2PO12", "Na3.2Zr1.9Sc0.1Si2PO12", "Na3.4Sc0.4Zr1.6Si2PO12")
+    campaign = make([{"formula": f, "temp": t} for f in formulas for t in (1000, 1100, 1200)],
+                    [Objective("log_conductivity")])  # fmt: skip
+    for value in (-3.30, -3.31):
+        campaign.tell(campaign.ask(1)[0].id, {"log_conductivity": value})
+    said = campaign.ask(1)[0].prediction["log_conductivity"]
+    assert said.hi - said.lo > 0.4
+    assert campaign.outlook(n=1, gain=0.3)[0].probability_of_gain > 0.02
 
 
 @pytest.mark.parametrize("formula", ["Na3Zr2Si2PO12", "Na3.4Zr1.8Lu0.2Si2.2P0.8O12"], ids=["trusted", "unseen-element"])

@@ -192,6 +192,19 @@ def test_a_skewed_target_becomes_less_skewed_and_its_slope_is_the_derivative() -
     np.testing.assert_allclose(scale.slope(values), slope, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("told", "off", "spread"), [
+    ([], 0.4, 0.5), ([-3.0], 0.4, 0.5), ([-3.0, -3.0], 0.4, 0.5 * math.sqrt(5 / 7)),
+    ([-3.2, -2.8], 0.0, math.sqrt(0.53 / 7)),
+])  # fmt: skip
+def test_results_that_happen_to_be_alike_do_not_say_that_all_others_are(
+    told: list[float], off: float, spread: float
+) -> None:
+    expected = np.array([-3.3, -2.7])  # of a standard deviation of 0.3
+    scale = TargetScale.of(np.array(told), expected, off)
+    assert scale.spread == pytest.approx(spread)
+    assert scale.forward(np.array([scale.location + spread]))[0] == pytest.approx(1.0, abs=0.1)
+
+
 def test_moments_in_the_unit_of_the_property_are_those_of_draws() -> None:
     scale = TargetScale.of(np.exp(np.random.default_rng(0).standard_normal(200)))
     draws = scale.inverse(0.3 + 0.5 * np.random.default_rng(1).standard_normal(400_000))
