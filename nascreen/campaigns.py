@@ -89,7 +89,7 @@ SPARE = 4
 """Candidates that are chosen beyond those asked for, in case that somebody else takes one meanwhile."""
 
 FEW = 4
-"""Told values of a property below which its interval says little."""
+"""Told values of a property below which its interval, and the outlook, say little."""
 
 WITHIN_SHARE = 0.75
 """Share of the literature model's standard deviation by which samples of one series differ from what it says of them,
@@ -774,6 +774,8 @@ class Campaign:
             f"{objective.name}: best told {best}; another batch of {n} is expected to gain "
             f"{found.expected_gain:.2g}{tail}; {chance} chance that any untested candidate gains {gain:g}{tail}."
         )
+        if (n_told := _n_told(problem)[objective.name]) < FEW:
+            sentence += f" With {'one value' if n_told == 1 else f'{n_told} values'} told, this says little."
         return Promise(objective.name, found.best, found.expected_gain, gain, found.probability_of_gain, sentence)
 
     def value_text(self, name: str, value: float) -> str:

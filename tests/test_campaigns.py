@@ -552,7 +552,10 @@ def test_the_outlook_is_a_plain_sentence_of_its_numbers(make: Maker) -> None:
     assert str(forecast) == promise.sentence
     gain = f"{promise.expected_gain:.2g}"
     assert f"best told -3; another batch of 2 is expected to gain {gain} decades" in promise.sentence
-    assert promise.sentence.endswith("chance that any untested candidate gains 0.3 decades.")
+    assert "chance that any untested candidate gains 0.3 decades." in promise.sentence
+    assert promise.sentence.endswith(" With 3 values told, this says little.")
+    campaign.attach([{"formula": FORMULAS[3], "log_conductivity": -3.4}])
+    assert campaign.outlook(2)[0].sentence.endswith("chance that any untested candidate gains 0.3 decades.")
 
 
 FORMULA_POOL = {"formula": list(FORMULAS)}
