@@ -24,6 +24,9 @@ ACCENT = "#d1495b"
 CALM = "#9aa3ad"
 SEA = "#2e6f95"
 N_DRAWS = 256
+MOST_TICKS = 15
+"""Told samples below which each has a tick of its own, since there is no half a sample."""
+
 MOST_DRAWN = 5000
 MOST_SIMULATED = 1500
 """Candidates of which values are drawn for the simulated random search; more are represented by a random part."""
@@ -145,13 +148,16 @@ def progress_figure(campaign: Campaign, objective: Objective, told: Sequence[Exp
     x = np.arange(1, len(told) + 1)
     figure = go.Figure()
     figure.add_scatter(x=np.r_[x, x[::-1]], y=np.r_[low, high[::-1]], fill="toself", fillcolor="rgba(154,163,173,0.25)",
-                       line={"width": 0}, hoverinfo="skip", name="random search, 80 %")  # fmt: skip
-    figure.add_scatter(x=x, y=middle, line={"color": CALM, "dash": "dot"}, name="random search, median")
+                       mode="lines", line={"width": 0}, hoverinfo="skip", name="random search, 80 %")  # fmt: skip
+    dotted, thick = {"color": CALM, "dash": "dot"}, {"color": ACCENT, "width": 3, "shape": "hv"}
+    figure.add_scatter(x=x, y=middle, mode="lines", line=dotted, name="random search, median")
     if objective.target is None:
         look = {"color": SEA, "size": 7, "opacity": 0.6}
         figure.add_scatter(x=x, y=[one.results[objective.name] for one in told], mode="markers", name="told",
                            marker=look, text=[_label(one) for one in told])  # fmt: skip
-    figure.add_scatter(x=x, y=values, line={"color": ACCENT, "width": 3, "shape": "hv"}, name="campaign, best so far")
+    figure.add_scatter(x=x, y=values, mode="lines+markers", line=thick, marker={"size": 4},
+                       name="campaign, best so far")  # fmt: skip
+    figure.update_xaxes(tickformat="d", dtick=1 if len(told) < MOST_TICKS else None)
     y = axis_text(campaign, objective.name)
     return _laid_out(figure, "samples told", y if objective.target is None else f"- distance of {y} to target")
 
@@ -251,14 +257,15 @@ def front_figure(campaign: Campaign, whole: Sequence[Experiment]) -> Any:  # noq
     figure.add_scatter(x=values[:, 0], y=values[:, 1], mode="markers", text=[_label(one) for one in whole], name="told",
                        marker={"color": CALM, "size": 7})  # fmt: skip
     shape = "hv" if objectives[0].mode == "min" else "vh"
-    for quarter in (1, 2, 3, 4):
-        part = np.flatnonzero(allowed[: -(-len(whole) * quarter // 4)])
+    ends = {-(-len(whole) * quarter // 4): quarter for quarter in (1, 2, 3, 4)}
+    for end, quarter in ends.items():
+        part = np.flatnonzero(allowed[:end])
         if len(part):
             front = part[non_dominated(merits[part])]
             front = front[np.argsort(values[front, 0], kind="stable")]
             look = {"color": f"rgba(209,73,91,{0.2 + 0.2 * quarter:.1f})", "shape": shape}
             figure.add_scatter(x=values[front, 0], y=values[front, 1], mode="lines+markers", line=look,
-                               name=f"front after {part[-1] + 1}")  # fmt: skip
+                               name=f"front after {end}")  # fmt: skip
     return _laid_out(figure, *(axis_text(campaign, o.name) for o in objectives))
 
 
