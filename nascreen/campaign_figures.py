@@ -146,11 +146,15 @@ def progress_figure(campaign: Campaign, objective: Objective, told: Sequence[Exp
     searched = random_search(campaign, objective, len(told)) * (-1.0 if objective.mode == "min" else 1.0)
     low, middle, high = np.quantile(searched, [0.1, 0.5, 0.9], axis=0)
     x = np.arange(1, len(told) + 1)
+    # A band of one sample would have no width.
+    around = x if len(told) > 1 else np.array([0.75, 1.25])
+    low, middle, high = (np.broadcast_to(level, around.shape) for level in (low, middle, high))
     figure = go.Figure()
-    figure.add_scatter(x=np.r_[x, x[::-1]], y=np.r_[low, high[::-1]], fill="toself", fillcolor="rgba(154,163,173,0.25)",
-                       mode="lines", line={"width": 0}, hoverinfo="skip", name="random search, 80 %")  # fmt: skip
+    figure.add_scatter(x=np.r_[around, around[::-1]], y=np.r_[low, high[::-1]], fill="toself", mode="lines",
+                       fillcolor="rgba(154,163,173,0.25)", line={"width": 0}, hoverinfo="skip",
+                       name="random search, 80 %")  # fmt: skip
     dotted, thick = {"color": CALM, "dash": "dot"}, {"color": ACCENT, "width": 3, "shape": "hv"}
-    figure.add_scatter(x=x, y=middle, mode="lines", line=dotted, name="random search, median")
+    figure.add_scatter(x=around, y=middle, mode="lines", line=dotted, name="random search, median")
     if objective.target is None:
         look = {"color": SEA, "size": 7, "opacity": 0.6}
         figure.add_scatter(x=x, y=[one.results[objective.name] for one in told], mode="markers", name="told",

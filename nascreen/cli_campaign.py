@@ -71,12 +71,13 @@ def campaign_ask(
         check_place(xlsx)
     fixed = _fixed(campaign, fix or [])
     batch = campaign.ask(n, request_key=key, fixed=fixed, forbid=forbid, prefer=prefer, author=by)
+    if xlsx is not None:  # before anything is printed, since whoever reads along may close the pipe
+        write_batch(campaign, batch, xlsx)
     for one in batch:
         _print_experiment(campaign, one)
     if len(batch) < n:
         print(f"The rules leave {len(batch)} of the {n} asked for.", file=sys.stderr)
     if xlsx is not None:
-        write_batch(campaign, batch, xlsx)
         print(f"\nFill in {xlsx}, then: nascreen campaign tell --xlsx {xlsx}")
 
 

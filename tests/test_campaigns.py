@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 import nascreen
 from nascreen import optimizer
-from nascreen.campaign_figures import best_so_far, random_search, write_figures
+from nascreen.campaign_figures import best_so_far, progress_figure, random_search, write_figures
 from nascreen.campaigns import Campaign, Constraint, Objective
 from nascreen.errors import (
     ConflictError,
@@ -769,6 +769,14 @@ def test_the_pictures_show_progress_predictions_and_what_was_asked(make: Maker, 
     assert "https://" not in page[page.index("<body>") : page.index("<h2>")]
     with pytest.raises(InputError, match="cannot be written there"):
         write_figures(campaign, tmp_path / "no" / "c.html")
+
+
+def test_random_search_is_seen_beside_a_single_result(make: Maker) -> None:
+    campaign = make(GRID, [Objective("y")])
+    campaign.tell(campaign.ask(1)[0].id, {"y": 1.0})
+    band, median = progress_figure(campaign, Objective("y"), campaign.experiments()).data[:2]
+    assert np.ptp(band.x) > 0
+    assert np.ptp(median.x) > 0
 
 
 def test_simulated_random_search_draws_from_told_values_and_reaches_the_best_of_all(make: Maker) -> None:

@@ -363,6 +363,19 @@ def test_the_commands_take_a_campaign_from_its_file_to_a_backup(say: Say, folder
     assert "best: #1" in say("show", "--store", "sqlite:///new.db")[1]
 
 
+def test_a_sheet_is_written_though_nobody_reads_what_is_printed(
+    say: Say, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(*_: object) -> None:
+        raise BrokenPipeError
+
+    say("new", "c.toml")
+    monkeypatch.setattr("nascreen.cli_campaign._print_experiment", closed)
+    with pytest.raises(BrokenPipeError):
+        say("ask", 1, "--xlsx", "b.xlsx")
+    assert (folder / "b.xlsx").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
