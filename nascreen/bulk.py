@@ -2,14 +2,13 @@
 
 Three things make the difference, none of which changes the model. Columns that do not vary among the rows at hand
 enter distances as constants; the correlation of processing is computed once for each way of making; and the variance,
-a quadratic form in 500 correlations, is taken on the subspace in which the candidates of a space lie. The last is the
+a sum of squares, is taken on the subspace in which the candidates of a space lie. The last is the
 only approximation besides single precision: its rank is chosen so that half widths move by less than `WIDTH_LIMIT`, and
 rows of every block are checked against the whole form.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -44,6 +43,8 @@ N_LEARNED = 1024
 N_CHECKED = 64
 WIDEST = 0.8
 """A subspace of more than this share of the whole saves nothing."""
+COLUMNS = "columns"
+"""What the graph calls the features with one sample in each column."""
 LARGEST_SCORE = 4.0
 """Standardised features are clipped here, as in the graph."""
 DESCRIBED = 1
@@ -130,42 +131,87 @@ class _Distances:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Side:
-    """How the correlations at the basis rows add up to one half of the quadratic form.
+    """How correlations add up to what is squared in one half of the quadratic form.
 
     Attributes:
-        prefactor: Weight of the sum of kernels with the amplitudes of A, shape (m,); None where it is nought.
-        energy: Weight of the sum with the amplitudes of E, shape (m,).
-        constant: What is added to all, shape (m,).
-        of_family: What is added for each family, shape (families, m).
-        processed: Weight of the product of descriptors and processing, shape (m,).
-        whiten: From the m correlations to what is squared, shape (m, m).
+        prefactor: Of the sum of kernels with the amplitudes of A, shape (u, r); None where it is nought.
+        energy: Of the sum with the amplitudes of E, shape (u, r).
+        processed: Of the product of descriptors and processing, shape (p, r).
+        constant: What is added to all, shape (r,).
+        of_family: What is added for each family, shape (families, r).
     """
 
-    prefactor: Single | None
-    energy: Single
+    prefactor: Array | None
+    energy: Array
+    processed: Array
     constant: Array
     of_family: Array
-    processed: Array
-    whiten: Array
+
+    def on(self, directions: Array | None = None, beyond: float = 0.0) -> _Form:
+        """Return the form on some directions, shape (r, k), or on all."""
+
+        def projected(values: Array) -> Single:
+            return np.asarray(values if directions is None else values @ directions, dtype=np.float32)
+
+        return _Form(
+            None if self.prefactor is None else projected(self.prefactor), projected(self.energy),
+            projected(self.processed), projected(self.constant), projected(self.of_family), np.float32(beyond),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Form:
-    """A quadratic form of correlations on the subspace of one space.
+    """A half of the quadratic form on the subspace of one space; its attributes are those of `_Side`.
 
     Attributes:
-        project: From the m correlations to what is squared, shape (m, r).
         beyond: Mean of what lies outside the subspace.
     """
 
-    project: Single
+    prefactor: Single | None
+    energy: Single
+    processed: Single
+    constant: Single
+    of_family: Single
     beyond: np.float32
 
-    def __call__(self, correlations: Single) -> Single:
-        """Return the form of each row of correlations, shape (n, m)."""
-        half = correlations @ self.project
+    @property
+    def rank(self) -> int:
+        """How many directions the subspace has."""
+        return len(self.constant)
+
+    def half(self, near: _Near) -> Single:
+        """Return what is squared of each row, shape (n, k)."""
+        total = near.by_e @ self.energy
+        total += near.processed @ self.processed
+        if self.prefactor is not None:
+            total += near.by_a @ self.prefactor
+        total += (near.kinds @ self.of_family + self.constant)[near.kin]
+        return np.asarray(total)
+
+    def __call__(self, near: _Near) -> Single:
+        """Return the form of each row, shape (n,)."""
+        half = self.half(near)
         half *= half
         return np.asarray(half @ np.ones(half.shape[1], dtype=np.float32) + self.beyond)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Near:
+    """How near some rows are to what was learned from, as the quadratic form takes it.
+
+    Attributes:
+        by_a: Sum of the kernels of composition with the amplitudes of A, shape (n, u).
+        by_e: The same with those of E.
+        processed: The product of descriptors and processing, shape (n, p).
+        kinds: Columns of the families at hand, shape (kinds, families).
+        kin: Which of them each row has, shape (n,).
+    """
+
+    by_a: Single
+    by_e: Single
+    processed: Single
+    kinds: Single
+    kin: NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -177,20 +223,20 @@ class _Rows:
         distances: Those of each block of composition.
         way: Way of making of each row, shape (n,).
         mean_by_way: Weights of the descriptors' correlations in the mean, by way, shape (ways, 2, compositions).
-        form_by_way: Weights of the same at the basis rows for each side, by way, shapes (ways, m).
-        kin: Which family each row has among those at hand, shape (n,).
+        made_by_way: Correlation of processing, by way, with each kind of row learned from, shape (ways, p).
+        kinds: Columns of the families at hand, shape (kinds, families).
+        kin: Which of them each row has, shape (n,).
         mean_by_kin: Constant and family parts of the mean, shape (kinds, 2).
-        form_by_kin: The same at the basis rows for each side, shapes (kinds, m).
     """
 
     features: Array
     distances: tuple[_Distances, ...]
     way: NDArray[np.intp]
     mean_by_way: Single
-    form_by_way: tuple[Single, Single]
+    made_by_way: Single
+    kinds: Single
     kin: NDArray[np.intp]
     mean_by_kin: Array
-    form_by_kin: tuple[Single, Single]
 
     def take(self, rows: NDArray[np.intp]) -> _Rows:
         """Return some of the rows."""
@@ -199,17 +245,20 @@ class _Rows:
 
 @dataclass(eq=False, slots=True)
 class _Scratch:
-    """Working arrays: the correlations of the three blocks, and two of the size of one.
+    """Working arrays: the correlations of the three blocks, two of the size of one, and of the processed.
 
     Attributes:
         n: Compositions learned from.
+        n_processed: Kinds of rows learned from.
     """
 
     n: int
+    n_processed: int
     kernels: Single = field(init=False)
     squares: Array = field(init=False)
     root: Single = field(init=False)
     power: Single = field(init=False)
+    processed: Single = field(init=False)
 
     def __post_init__(self) -> None:
         """Make the arrays."""
@@ -217,6 +266,7 @@ class _Scratch:
         self.squares = np.empty((ROWS, self.n))
         self.root = np.empty((ROWS, self.n), dtype=np.float32)
         self.power = np.empty((ROWS, self.n), dtype=np.float32)
+        self.processed = np.empty((ROWS, self.n_processed), dtype=np.float32)
 
 
 class _Reader:
@@ -237,8 +287,8 @@ class _Reader:
         return np.asarray(self.graph.constants[source], dtype=np.float64)
 
     def columns(self, name: str) -> slice:
-        source, start, stop, _ = self.node(name, "Slice").inputs
-        if source != "features":
+        source, start, stop, axis = self.node(name, "Slice").inputs
+        if source != COLUMNS or int(self.constant(axis)[0]) != 0:
             raise IntegrityError("The process of the model slices something else than its features.")
         return slice(int(self.constant(start)[0]), int(self.constant(stop)[0]))
 
@@ -253,89 +303,93 @@ class _Reader:
         if limits != [-LARGEST_SCORE, LARGEST_SCORE] or float(self.constant(known.inputs[1])) != 0.0:
             raise IntegrityError("The process of the model clips its features otherwise than is expected.")
         mean, scale = self.constant(difference.inputs[1]), self.constant(quotient.inputs[1])
-        return self.columns(difference.inputs[0]), mean, scale
+        return self.columns(difference.inputs[0]), mean.ravel(), scale.ravel()
 
     def matern(self, name: str) -> _Block:
-        polynomial, power = self.node(name, "Mul").inputs
+        polynomial, power = self.node(name, "Div").inputs
         r, square, one = self.node(polynomial, "Sum").inputs
-        third = self.node(square, "Mul")
-        exponent = self.node(self.node(power, "Exp").inputs[0], "Neg").inputs[0]
-        root, factor = self.node(r, "Mul").inputs
-        shifted, doubled = self.node(self.node(self.node(root, "Sqrt").inputs[0], "Relu").inputs[0], "Sub").inputs
-        product = self.node(self.node(doubled, "Mul").inputs[0], "MatMul").inputs
-        squares = self.node(shifted, "Add").inputs[1]
-        trained = self.constant(product[1]).T
+        distance, third = self.node(square, "Mul").inputs
+        shifted, squares = self.node(self.node(distance, "Relu").inputs[0], "Add").inputs
+        product, constant = self.node(shifted, "Add").inputs
+        doubled, scaled = self.node(product, "MatMul").inputs
+        block, factor = self.node(scaled, "Mul").inputs
+        trained = self.constant(doubled) / -2
         is_expected = (
-            exponent == r and float(self.constant(one)) == 1.0
-            and abs(float(self.constant(third.inputs[1])) - 1 / 3) < 1e-12
-            and np.allclose(self.constant(squares), (trained**2).sum(axis=1))
+            self.node(power, "Exp").inputs == (r,) and self.node(r, "Sqrt").inputs == (distance,)
+            and self.node(squares, "ReduceSumSquare").inputs[0] == scaled and float(self.constant(one)) == 1.0
+            and abs(float(self.constant(third)) - 1 / 3) < 1e-12
+            and np.allclose(self.constant(constant).ravel(), (trained**2).sum(axis=1))
         )  # fmt: skip
         if not is_expected:
             raise IntegrityError("The process of the model has another correlation than the one that is expected.")
-        columns, mean, scale = self.block(product[0])
-        of = float(self.constant(factor))
-        return _Block(columns, mean, scale, trained * of, of)
+        columns, mean, scale = self.block(block)
+        return _Block(columns, mean, scale, trained, float(self.constant(factor)))
 
     def product(self, name: str) -> tuple[slice, Array]:
-        """Read the product of some columns with a matrix."""
-        source, matrix = self.node(name, "MatMul").inputs
-        return self.columns(source), self.constant(matrix)
+        """Read the product of a matrix with some columns."""
+        matrix, source = self.node(name, "MatMul").inputs
+        return self.columns(source), self.constant(matrix).T
+
+    def weighted(self, name: str) -> tuple[str, Array]:
+        """Read which correlations are summed, and their weights, shape (u, k)."""
+        matrix, source = self.node(name, "MatMul").inputs
+        return source, self.constant(matrix).T
 
     def gathered(self, name: str) -> tuple[str, NDArray[np.intp]]:
         """Read which correlations are taken from which others."""
         source, index = self.node(name, "Gather").inputs
         return source, np.asarray(self.graph.constants[index], dtype=np.intp)
 
-    def halves(self, name: str) -> tuple[str, str, Array]:
-        """Read the two halves of the quadratic form, and the matrix that whitens both."""
-        pairs = [
-            self.node(self.node(one, "ReduceSum").inputs[0], "Mul").inputs for one in self.node(name, "Concat").inputs
-        ]
-        of_a, of_e = pairs[1]
-        whitened = self.node(of_a, "Split").inputs
-        is_expected = pairs == [(of_a, of_a), (of_a, of_e), (of_e, of_e)] and of_a != of_e
-        if not is_expected or self.node(of_e, "Split").inputs != whitened:
-            raise IntegrityError("The process of the model multiplies other halves than is expected.")
-        both, whiten = self.node(whitened[0], "MatMul").inputs
-        first, second = self.node(both, "Concat").inputs
-        return first, second, self.constant(whiten)
+    def turned(self, name: str) -> str:
+        """Return what is transposed."""
+        return self.node(name, "Transpose").inputs[0]
 
-    def half(self, name: str) -> _Half:
-        total, observed = self.node(name, "Mul").inputs
-        composition, processed, family, constant = self.node(total, "Sum").inputs
-        source, index = self.gathered(composition)
+    def halves(self, name: str) -> tuple[_Half, _Half]:
+        """Read the two halves of the quadratic form."""
+        sums = self.node(self.turned(name), "Concat").inputs
+        pairs = [self.node(self.node(one, "ReduceSum").inputs[0], "Mul").inputs for one in sums]
+        of_a, of_e = pairs[1]
+        if pairs != [(of_a, of_a), (of_a, of_e), (of_e, of_e)] or of_a == of_e:
+            raise IntegrityError("The process of the model multiplies other halves than is expected.")
+        (first, split), (second, other) = self.half(of_a), self.half(of_e)
+        source, weights = self.weighted(split[0])
+        if split != other:
+            raise IntegrityError("The two halves of the model's process are not of one product.")
+        made = np.hsplit(weights, 2)
+        return replace(first, made=source, processed=made[0]), replace(second, made=source, processed=made[1])
+
+    def half(self, name: str) -> tuple[_Half, tuple[str, ...]]:
+        """Read one half but for the processed part, and the split that it comes from."""
+        composition, made, family, constant = self.node(name, "Sum").inputs
+        source, weights = self.weighted(composition)
         terms = [self.node(term, "Mul").inputs for term in self.node(source, "Sum").inputs]
-        near, amplitude = self.node(processed, "Mul").inputs
-        return _Half(
-            tuple(kernel for kernel, _ in terms), np.array([float(self.constant(a)) for _, a in terms]), index,
-            near, float(self.constant(amplitude)), self.product(family), float(self.constant(constant)),
-            self.constant(observed),
-        )  # fmt: skip
+        amplitudes = np.array([float(self.constant(a)) for _, a in terms])
+        kernels = tuple(kernel for kernel, _ in terms)
+        found = _Half(kernels, amplitudes, weights, self.product(family), self.constant(constant).ravel())
+        return found, self.node(made, "Split").inputs
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Half:
-    """One half of the quadratic form before it is whitened, as it stands in the graph.
+    """One half of the quadratic form as it stands in the graph.
 
     Attributes:
         kernels: The correlations of composition.
-        amplitudes: Weight of each.
-        index: Which of their columns are taken.
-        near: The correlations of processing at the basis rows.
-        processed: Their weight.
-        family: Columns of the family, and the weight of each at the basis rows.
-        constant: What is added to all.
-        observed: Factor of each basis row at the end.
+        amplitudes: Weight of each in their sum.
+        composition: From that sum to what is squared, shape (u, r).
+        family: Columns of the family, and what each adds, shape (families, r).
+        constant: What is added to all, shape (r,).
+        made: The product of descriptors and processing.
+        processed: From that to what is squared, shape (p, r).
     """
 
     kernels: tuple[str, ...]
     amplitudes: Array
-    index: NDArray[np.intp]
-    near: str
-    processed: float
+    composition: Array
     family: tuple[slice, Array]
-    constant: float
-    observed: Array
+    constant: Array
+    made: str = ""
+    processed: Array = field(default_factory=lambda: np.empty((0, 0)))
 
 
 class BulkModel:
@@ -396,9 +450,9 @@ class BulkModel:
         some = np.linspace(0, len(features) - 1, N_CHECKED).astype(np.intp)
         if self._is_close(lines.take(some), self.model.lines(features[some])):
             return lines
-        if self.forms is not None and self.forms[0].project.shape[1] < len(self.basis):
+        if self.forms is not None and self.forms[0].rank < len(self.parts[0].constant):
             # The subspace learned from the first block does not hold this one: take all of it from now on.
-            self.forms = tuple(_Form(s.whiten.astype(np.float32), np.float32(0)) for s in self.parts)  # type: ignore[assignment]
+            self.forms = self._whole()
             return self._lines(features, route)
         return by_graphs(self.model, features)
 
@@ -465,67 +519,70 @@ class BulkModel:
         self.boosted, self.grown = PackedTrees(graph.nodes["boosted"]), PackedTrees(graph.nodes["grown"])
 
     def _read_process(self, reader: _Reader) -> None:
-        of_family, *products, mean = reader.node("latent", "Sum").inputs
-        terms = [reader.node(name, "MatMul").inputs for name in products]
-        *names, processed = [kernel for kernel, _ in terms]
-        *weights, made_weights = [reader.constant(w) for _, w in terms]
+        if reader.turned(COLUMNS) != "features":
+            raise IntegrityError("The process of the model takes something else than its features.")
+        of_family, *products, mean = reader.node(reader.turned("latent"), "Sum").inputs
+        *terms, (processed, made_weights) = map(reader.weighted, products)
+        names = tuple(kernel for kernel, _ in terms)
         self.blocks = tuple(map(reader.matern, names))
         if len({len(block.trained) for block in self.blocks}) != 1 or len(names) != DESCRIBED + 2:
             raise IntegrityError("The process of the model learned from other compositions in each block.")
-        self.mean = reader.constant(mean)
+        self.mean = reader.constant(mean).ravel()
         self.family_columns, self.family_weights = reader.product(of_family)
-        self.weights = tuple(w.astype(np.float32) for w in weights)
-        pair, phase = reader.node(processed, "Mul").inputs
-        (described, composition), (made, self.made_place) = map(reader.gathered, reader.node(pair, "Mul").inputs)
+        self.weights = tuple(w.astype(np.float32) for _, w in terms)
+        (described, self.composition), (way, self.way_place) = map(
+            reader.gathered, reader.node(processed, "Mul").inputs
+        )
         if described != names[DESCRIBED]:
             raise IntegrityError("The process of the model multiplies other correlations than is expected.")
-        self.made = reader.matern(made)
+        made, phase = reader.node(way, "Mul").inputs
+        source, self.made_place = reader.gathered(made)
+        self.made = reader.matern(source)
         self.phase_columns, self.of_phase = reader.product(phase)
         self.made_weights = made_weights
-        self.to_composition = np.zeros((len(composition), len(self.blocks[DESCRIBED].trained)), dtype=np.float32)
-        self.to_composition[np.arange(len(composition)), composition] = 1
-        self._read_forms(reader, names, processed, composition)
+        self.to_composition = np.zeros((len(self.composition), len(self.blocks[DESCRIBED].trained)), dtype=np.float32)
+        self.to_composition[np.arange(len(self.composition)), self.composition] = 1
+        self._read_forms(reader, names, processed)
 
-    def _read_forms(self, reader: _Reader, names: Sequence[str], processed: str, composition: NDArray[np.intp]) -> None:
-        *halves, whiten = reader.halves("reduction")
-        of_a, of_e = map(reader.half, halves)
-        source, self.basis_made = reader.gathered(of_a.near)
-        self.basis = of_a.index
+    def _read_forms(self, reader: _Reader, names: tuple[str, ...], processed: str) -> None:
+        of_a, of_e = reader.halves("reduction")
         is_expected = (
-            of_a.kernels == of_e.kernels == tuple(names) and of_a.near == of_e.near and source == processed
-            and np.array_equal(of_a.index, of_e.index)
-            and np.array_equal(self.basis, composition[self.basis_made])
+            of_a.kernels == of_e.kernels == names and of_a.made == of_e.made == processed
             and of_a.family[0] == of_e.family[0] == self.family_columns
         )  # fmt: skip
         if not is_expected:
             raise IntegrityError("The quadratic form of the model's process has other kernels than its mean.")
         self.amplitudes = of_a.amplitudes.astype(np.float32), of_e.amplitudes.astype(np.float32)
         # The variance of a conductivity is that of A + E · per_ev, so one form holds it whole.
-        a, e = of_a.observed, self.per_ev * of_e.observed
+        per_ev = self.per_ev
         self.parts = (
             _Side(
-                a.astype(np.float32), e.astype(np.float32), of_a.constant * a + of_e.constant * e,
-                of_a.family[1] * a + of_e.family[1] * e, of_a.processed * a + of_e.processed * e, whiten,
+                of_a.composition, per_ev * of_e.composition, of_a.processed + per_ev * of_e.processed,
+                of_a.constant + per_ev * of_e.constant, of_a.family[1] + per_ev * of_e.family[1],
             ),
-            _Side(
-                None, of_e.observed.astype(np.float32), of_e.constant * of_e.observed,
-                of_e.family[1] * of_e.observed, of_e.processed * of_e.observed, whiten,
-            ),
+            _Side(None, of_e.composition, of_e.processed, of_e.constant, of_e.family[1]),
         )  # fmt: skip
+
+    def _whole(self) -> tuple[_Form, _Form]:
+        return self.parts[0].on(), self.parts[1].on()
 
     def _process(self, features: Array, route: NDArray[np.intp]) -> tuple[Array, Array]:
         """Return the mean of (A, E) and the two quadratic forms of each row, shapes (n, 2) and (n, 2)."""
         rows = self._rows(features, route)
         forms = self.forms or self._learned(rows)
-        n, scratch = len(features), _Scratch(len(self.blocks[0].trained))
+        n, scratch = len(features), self._scratch()
         latent, quadratic = np.empty((n, 2), np.float32), np.empty((n, 2), np.float32)
         for start in range(0, n, ROWS):
             part = slice(start, min(start + ROWS, n))
             kernels = self._kernels(rows, part, scratch)
             latent[part] = self._mean(kernels, rows, part)
-            for j, near in enumerate(self._near(kernels, rows, part, scratch)):
-                quadratic[part, j] = forms[j](near)
+            near = self._near(kernels, rows, part, scratch)
+            for j, form in enumerate(forms):
+                quadratic[part, j] = form(near)
         return latent + rows.mean_by_kin[rows.kin], quadratic.astype(np.float64)
+
+    def _scratch(self) -> _Scratch:
+        return _Scratch(len(self.blocks[0].trained), len(self.composition))
 
     def _rows(self, features: Array, route: NDArray[np.intp]) -> _Rows:
         _, first, way = np.unique(route, return_index=True, return_inverse=True)
@@ -533,17 +590,16 @@ class BulkModel:
         square = _squared_distances(x, self.made.trained)
         root = np.sqrt(square)
         same = features[first][:, self.phase_columns] @ self.of_phase
-        made = ((1 + root + square / 3) * np.exp(-root))[:, self.made_place] * same
+        made = (((1 + root + square / 3) * np.exp(-root))[:, self.made_place] * same)[:, self.way_place]
         mean = [(made * w).astype(np.float32) @ self.to_composition for w in self.made_weights.T]
         code = np.argmax(features[:, self.family_columns], axis=1)
         _, some, kin = np.unique(code, return_index=True, return_inverse=True)
-        kind = features[some][:, self.family_columns]
-        of_a, of_e = ((side.constant + kind @ side.of_family).astype(np.float32) for side in self.parts)
-        by_a, by_e = ((made[:, self.basis_made] * side.processed).astype(np.float32) for side in self.parts)
+        kinds = features[some][:, self.family_columns]
         varies = ~((features == features[0]) | np.isnan(features) & np.isnan(features[0])).all(axis=0)
         return _Rows(
             features, tuple(block.distances(features, varies) for block in self.blocks), way,
-            np.stack(mean, axis=1), (by_a, by_e), kin, self.mean + kind @ self.family_weights, (of_a, of_e),
+            np.stack(mean, axis=1), made.astype(np.float32), kinds.astype(np.float32), kin,
+            self.mean + kinds @ self.family_weights,
         )  # fmt: skip
 
     def _kernels(self, rows: _Rows, part: slice, scratch: _Scratch) -> Single:
@@ -563,35 +619,26 @@ class BulkModel:
             total += kernel @ weights
         return np.asarray(total)
 
-    def _near(self, kernels: Single, rows: _Rows, part: slice, scratch: _Scratch) -> Iterator[Single]:
-        """Yield the correlations with the basis rows for each side, shape (n, m)."""
+    def _near(self, kernels: Single, rows: _Rows, part: slice, scratch: _Scratch) -> _Near:
         n = part.stop - part.start
         by_a, by_e = (_weighted(kernels, of, scratch.power[:n]) for of in self.amplitudes)
-        at = self.basis
-        by_a, by_e, described = by_a.take(at, axis=1), by_e.take(at, axis=1), kernels[DESCRIBED].take(at, axis=1)
-        for j, side in enumerate(self.parts):
-            total = rows.form_by_way[j][rows.way[part]]
-            total *= described
-            total += rows.form_by_kin[j][rows.kin[part]]
-            total += by_e * side.energy
-            if side.prefactor is not None:
-                by_a *= side.prefactor
-                total += by_a
-            yield total
+        processed = np.take(kernels[DESCRIBED], self.composition, axis=1, out=scratch.processed[:n], mode="clip")
+        processed *= rows.made_by_way[rows.way[part]]
+        return _Near(by_a, by_e, processed, rows.kinds, rows.kin[part])
 
     def _learned(self, rows: _Rows) -> tuple[_Form, _Form]:
         """Learn the subspace of each side from evenly spaced rows, and choose its rank on the rows between."""
         n = len(rows.way)
         some = rows.take(np.linspace(0, n - 1, min(n, 2 * N_LEARNED)).astype(np.intp))
-        scratch = _Scratch(len(self.blocks[0].trained))
+        scratch, whole = self._scratch(), self._whole()
         found: tuple[list[Single], list[Single]] = ([], [])
         for start in range(0, len(some.way), ROWS):
             part = slice(start, min(start + ROWS, len(some.way)))
-            kernels = self._kernels(some, part, scratch)
-            for near, of in zip(self._near(kernels, some, part, scratch), found, strict=True):
-                of.append(near)
+            near = self._near(self._kernels(some, part, scratch), some, part, scratch)
+            for of, form in zip(found, whole, strict=True):
+                of.append(form.half(near))
         first, second = (
-            _truncated(side.whiten, np.vstack(of), limit)
+            _truncated(side, np.vstack(of), limit)
             for side, of, limit in zip(self.parts, found, self._tolerances(rows.features), strict=True)
         )
         self.forms = (first, second)
@@ -637,12 +684,15 @@ def _weighted(kernels: Single, weights: Single, term: Single) -> Single:
     return np.asarray(total)
 
 
-def _truncated(whiten: Array, correlations: Single, limit: float) -> _Form:
+def _truncated(side: _Side, halves: Single, limit: float) -> _Form:
     """Return a form on the smallest subspace that holds it to a limit on rows not learned from.
 
-    The subspace is that of the whitened correlations, in which what is left out is what the form lacks.
+    Args:
+        side: The whole form.
+        halves: What it squares of some rows, every other of which is learned from, shape (n, r).
+        limit: Most that the form may be off.
     """
-    whole = correlations.astype(np.float64) @ whiten
+    whole = halves.astype(np.float64)
     learned, held = whole[::2], whole[1::2]
     _, vectors = np.linalg.eigh(learned.T @ learned)
     vectors = vectors[:, ::-1]
@@ -653,6 +703,6 @@ def _truncated(whiten: Array, correlations: Single, limit: float) -> _Form:
     means = beyond.mean(axis=0)
     is_enough = np.maximum(np.abs(missing - means).max(axis=0), np.abs(beyond - means).max(axis=0)) <= limit
     rank = int(np.argmax(is_enough)) + 1
-    if not is_enough.any() or rank > WIDEST * len(whiten):
-        return _Form(whiten.astype(np.float32), np.float32(0))
-    return _Form((whiten @ vectors[:, :rank]).astype(np.float32), np.float32(means[rank - 1]))
+    if not is_enough.any() or rank > WIDEST * len(vectors):
+        return side.on()
+    return side.on(vectors[:, :rank], float(means[rank - 1]))

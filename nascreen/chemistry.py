@@ -113,8 +113,7 @@ _ONE = _Decimal(1, 0, 0)
 
 
 def _read_amount(text: str | None, formula: str) -> _Decimal:
-    if not text:
-        return _ONE
+    text = text or ""
     amount = _plain_decimal(text)
     if amount is not None:
         return amount
@@ -134,6 +133,8 @@ def _plain_decimal(text: str) -> _Decimal | None:
 
     None for one that no formula may have.
     """
+    if not text:
+        return _ONE
     if len(text) > MAX_DIGITS:
         return None
     whole, _, decimals = text.partition(".")
@@ -189,12 +190,11 @@ def parse_formula(text: object) -> Composition:
 def _flat_parts(formula: str) -> list[tuple[str, _Decimal]] | None:
     """Read a formula without brackets; None where it is anything else, or not in order."""
     found = _FLAT.findall(formula)
-    length = 0
-    for symbol, number in found:
-        if symbol not in ATOMIC_NUMBER:
-            return None
-        length += len(symbol) + len(number)
-    return [(symbol, _read_amount(number, formula)) for symbol, number in found] if length == len(formula) else None
+    if "".join(itertools.chain.from_iterable(found)) != formula:
+        return None
+    if not ATOMIC_NUMBER.keys() >= {symbol for symbol, _ in found}:
+        return None
+    return [(symbol, _plain_decimal(number) or _read_amount(number, formula)) for symbol, number in found]
 
 
 def _nested_parts(formula: str) -> list[tuple[str, _Decimal]]:
@@ -241,20 +241,24 @@ def _times(amount: _Decimal, times: _Decimal) -> _Decimal:
 
 
 def _merged(formula: str, parts: Sequence[tuple[str, _Decimal]]) -> Composition:
-    digits = max([amount.digits for _, amount in parts])
+    digits = max([amount[2] for _, amount in parts])
+    scale = 10**digits
     counts: dict[str, int] = {}
     halves: dict[str, int] = {}
     for symbol, (n, half, own_digits) in parts:
-        unit = 10 ** (digits - own_digits)
-        counts[symbol] = counts.get(symbol, 0) + n * unit
-        halves[symbol] = halves.get(symbol, 0) + half * unit
-    scale = 10**digits
-    for n in counts.values():
-        if not _is_within(n, scale):
-            raise FormulaError(
-                f"The formula {shown(formula)} multiplies out to an amount outside 0.000000001 to {MAX_AMOUNT} atoms; "
-                "scale the formula or leave an absent element out."
-            )
+        unit = 1 if own_digits == digits else 10 ** (digits - own_digits)
+        if symbol in counts:
+            counts[symbol] += n * unit
+            halves[symbol] += half * unit
+        else:
+            counts[symbol], halves[symbol] = n * unit, half * unit
+    least, most = min(counts.values()), max(counts.values())
+    # Floats judge what is well inside the limits; see `_is_within`.
+    if not _LOW < least / scale <= most / scale < _HIGH and not (_is_within(least, scale) and _is_within(most, scale)):
+        raise FormulaError(
+            f"The formula {shown(formula)} multiplies out to an amount outside 0.000000001 to {MAX_AMOUNT} atoms; "
+            "scale the formula or leave an absent element out."
+        )
     return Composition(formula, counts, halves, scale)
 
 

@@ -30,7 +30,7 @@ from nascreen.training import (
     N_FOREST_TREES,
     N_TREES,
     PAPER_SD,
-    SPREAD_ROWS,
+    SPREAD_RANK,
     TAUGHT_BY,
     TREE_SETTINGS,
     UNSEEN_FAMILY_SD,
@@ -80,7 +80,7 @@ class _Graph:
         return name
 
     def split(self, name: str) -> tuple[str, str]:
-        """Cut the rows into two equal halves."""
+        """Cut a matrix into its upper and its lower half."""
         import onnx
 
         first, second = f"t{len(self.nodes)}", f"t{len(self.nodes)}_"
@@ -106,29 +106,42 @@ class _Graph:
         return model
 
 
+COLUMNS = "columns"
+"""The features with one sample in each column: what is gathered of many samples then lies side by side."""
+
+
 def _block(graph: _Graph, name: str) -> str:
     part = BLOCKS[name]
-    limits = [graph.constant([value], np.int64) for value in (part.start, part.stop, 1)]
-    return graph("Slice", "features", limits[0], limits[1], limits[2])
+    limits = [graph.constant([value], np.int64) for value in (part.start, part.stop, 0)]
+    return graph("Slice", COLUMNS, limits[0], limits[1], limits[2])
 
 
 def _standard_block(graph: _Graph, model: ConductivityModel, name: str) -> str:
     part = BLOCKS[name]
-    centred = graph("Sub", _block(graph, name), graph.constant(model.scaler.mean[part]))
-    z = graph("Div", centred, graph.constant(model.scaler.scale[part]))
+    centred = graph("Sub", _block(graph, name), graph.constant(model.scaler.mean[part][:, None]))
+    z = graph("Div", centred, graph.constant(model.scaler.scale[part][:, None]))
     known = graph("Where", graph("IsNaN", z), graph.constant(0.0), z)
     return graph("Clip", known, graph.constant(-4.0), graph.constant(4.0))
 
 
-def _matern(graph: _Graph, block: str, trained: Array, size: int, length: float) -> str:
-    """Write the Matérn-5/2 correlation of a block with rows learned from."""
-    squares = graph("ReduceSumSquare", block, axes=[1], keepdims=1)
-    product = graph("MatMul", block, graph.wide(trained.T))
-    shifted = graph("Add", squares, graph.constant((trained.astype(np.float32).astype(np.float64) ** 2).sum(axis=1)))
-    distance = graph("Relu", graph("Sub", shifted, graph("Mul", product, graph.constant(2.0))))
-    r = graph("Mul", graph("Sqrt", distance), graph.constant(np.sqrt(5 / size) / length))
-    third = graph("Mul", graph("Mul", r, r), graph.constant(1 / 3))
-    return graph("Mul", graph.total([r, third, graph.constant(1.0)]), graph("Exp", graph("Neg", r)))
+def _matern(graph: _Graph, block: str, trained: Array, factor: float) -> str:
+    """Write the Matérn-5/2 correlation of samples with rows learned from, shape (u, n).
+
+    Args:
+        graph: Where it is written.
+        block: The block of features, shape (d, n).
+        trained: That of the rows learned from, shape (u, d).
+        factor: What a distance is multiplied by to be the argument of the correlation.
+    """
+    scaled = graph("Mul", block, graph.constant(factor))
+    known = (factor * trained).astype(np.float32).astype(np.float64)
+    product = graph("MatMul", graph.wide(-2 * known), scaled)
+    constant = graph.constant((known**2).sum(axis=1)[:, None])
+    squares = graph("ReduceSumSquare", scaled, axes=[0], keepdims=1)
+    distance = graph("Relu", graph("Add", graph("Add", product, constant), squares))
+    r = graph("Sqrt", distance)
+    third = graph("Mul", distance, graph.constant(1 / 3))
+    return graph("Div", graph.total([r, third, graph.constant(1.0)]), graph("Exp", r))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -136,7 +149,7 @@ class _Kernel:
     """A kernel as the graph has it: many samples are of one composition or made in one way, and stand there once.
 
     Attributes:
-        node: Its correlations with the distinct ones, shape (n, u).
+        node: Its correlations with the distinct ones, shape (u, n).
         place: Which of them each row learned from is, shape (N,).
     """
 
@@ -145,13 +158,17 @@ class _Kernel:
 
     def gathered(self, graph: _Graph, rows: NDArray[np.intp]) -> str:
         """Write its correlations with some of the rows learned from."""
-        return graph("Gather", self.node, graph.constant(self.place[rows], np.int64), axis=1)
+        return graph("Gather", self.node, graph.constant(self.place[rows], np.int64), axis=0)
+
+    def summed(self, weights: Array) -> Array:
+        """Return weights of all rows learned from, shape (N, k), as those of the distinct ones, shape (u, k)."""
+        found = np.zeros((int(self.place.max()) + 1, weights.shape[1]))
+        np.add.at(found, self.place, weights)
+        return found
 
     def weighted(self, graph: _Graph, weights: Array) -> str:
-        """Write the sum over all rows learned from, weights of shape (N, 2)."""
-        summed = np.zeros((int(self.place.max()) + 1, weights.shape[1]))
-        np.add.at(summed, self.place, weights)
-        return graph("MatMul", self.node, graph.constant(summed))
+        """Write the sum over all rows learned from, weights of shape (N, k), as (k, n)."""
+        return graph("MatMul", graph.constant(self.summed(weights).T), self.node)
 
 
 def _distinct(rows: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -172,16 +189,19 @@ def _correlations(graph: _Graph, model: ConductivityModel) -> dict[str, _Kernel]
     for name, block in blocks.items():
         first, place = _distinct(rows[name]) if name == "processing" else composition
         size = 1 if name == "fraction" else rows[name].shape[1]
-        found[name] = _Kernel(_matern(graph, block, rows[name][first], size, float(lengths[name])), place)
+        factor = float(np.sqrt(5 / size) / lengths[name])
+        found[name] = _Kernel(_matern(graph, block, rows[name][first], factor), place)
     return found
 
 
 def _processed(graph: _Graph, model: ConductivityModel, field: _Kernel, made: _Kernel) -> _Kernel:
     """Write the product of descriptors, processing and phase."""
     phase = model.process.inputs.phase
-    first, place = _distinct(np.column_stack([field.place, made.place, phase]))
-    both = graph("Mul", field.gathered(graph, first), made.gathered(graph, first))
-    return _Kernel(graph("Mul", both, graph("MatMul", _block(graph, "phase"), graph.wide(phase[first].T))), place)
+    first, place = _distinct(np.column_stack([made.place, phase]))
+    matched = graph("MatMul", graph.constant(phase[first]), _block(graph, "phase"))
+    way = _Kernel(graph("Mul", made.gathered(graph, first), matched), place)
+    first, place = _distinct(np.column_stack([field.place, way.place]))
+    return _Kernel(graph("Mul", field.gathered(graph, first), way.gathered(graph, first)), place)
 
 
 def process_graph(model: ConductivityModel) -> Any:  # noqa: ANN401
@@ -192,43 +212,44 @@ def process_graph(model: ConductivityModel) -> Any:  # noqa: ANN401
     """
     graph = _Graph()
     process = model.process
+    graph("Transpose", "features", output=COLUMNS)
     found = _correlations(graph, model)
     made = found.pop("processing")
     kernels = [*found.values(), _processed(graph, model, found["field"], made)]
     constant, of_family, *weights = process.kernel_weights()
     family = _block(graph, "family")
     parts = [
-        graph("MatMul", family, graph.constant(process.inputs.family.T @ of_family)),
+        graph("MatMul", graph.constant(of_family.T @ process.inputs.family), family),
         *[kernel.weighted(graph, w) for kernel, w in zip(kernels, weights, strict=True)],
     ]
     mean = np.array([gaussian.MEAN_PREFACTOR, gaussian.MEAN_EA_EV]) + constant.sum(axis=0)
-    graph.total([*parts, graph.constant(mean)], output="latent")
+    graph("Transpose", graph.total([*parts, graph.constant(mean[:, None])]), output="latent")
     _write_reduction(graph, process, family, kernels)
     return graph.model(len(FEATURE_NAMES), {"latent": 2, "reduction": 3})
 
 
 def _write_reduction(graph: _Graph, process: ArrheniusProcess, family: str, kernels: Sequence[_Kernel]) -> None:
-    rows, inverse = gaussian.spread_basis(process, SPREAD_ROWS)
+    # In double precision: single rounding would move a half width by more than 1e-5.
+    projection = gaussian.spread_projection(process, SPREAD_RANK)
     *composition, processed = kernels
-    near = processed.gathered(graph, rows)
+    squared = [amplitude**2 for amplitude in gaussian.amplitudes(process.parameters)]
+    weights = [projection * observed[:, None] for observed in process.coefficients.T]
+    both = np.hstack([a[-1] * w for a, w in zip(squared, weights, strict=True)])
     halves = []
-    for amplitude, observed in zip(gaussian.amplitudes(process.parameters), process.coefficients[rows].T, strict=True):
-        constant, of_family, *of_composition, of_processed = amplitude**2
+    for amplitude, w, made in zip(squared, weights, graph.split(processed.weighted(graph, both)), strict=True):
+        constant, of_family, *of_composition, _ = amplitude
         scaled = [graph("Mul", k.node, graph.constant(a)) for k, a in zip(composition, of_composition, strict=True)]
+        summed = _Kernel(graph.total(scaled), composition[0].place)
         terms = [
-            _Kernel(graph.total(scaled), composition[0].place).gathered(graph, rows),
-            graph("Mul", near, graph.constant(of_processed)),
-            graph("MatMul", family, graph.constant(of_family * process.inputs.family[rows].T)),
-            graph.constant(constant),
+            summed.weighted(graph, w),
+            made,
+            graph("MatMul", graph.constant(of_family * (w.T @ process.inputs.family)), family),
+            graph.constant(constant * w.sum(axis=0)[:, None]),
         ]
-        halves.append(graph("Mul", graph.total(terms), graph.constant(observed)))
-    # In double precision: its single rounding would move a half width by more than 1e-5. The large matrix is read once
-    # for both halves.
-    whitened = graph("MatMul", graph("Concat", *halves, axis=0), graph.constant(inverse.T))
-    of_a, of_e = graph.split(whitened)
-    products = [(of_a, of_a), (of_a, of_e), (of_e, of_e)]
-    sums = [graph("ReduceSum", graph("Mul", *pair), graph.constant([1], np.int64), keepdims=1) for pair in products]
-    graph("Concat", *sums, output="reduction", axis=1)
+        halves.append(graph.total(terms))
+    products = [(halves[0], halves[0]), (halves[0], halves[1]), (halves[1], halves[1])]
+    sums = [graph("ReduceSum", graph("Mul", *pair), graph.constant([0], np.int64), keepdims=1) for pair in products]
+    graph("Transpose", graph("Concat", *sums, axis=0), output="reduction")
 
 
 def boosted_node(trees: Any, output: str) -> Any:  # noqa: ANN401

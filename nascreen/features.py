@@ -102,7 +102,7 @@ BLOCKS: Mapping[str, slice] = _slices()
 """Where each block stands among the columns; ``phase`` is the end of ``processing``."""
 
 
-MOST_KEPT = 10_000
+MOST_KEPT = 4_096
 """Formulas of which the chemistry is remembered, some 4 kB each."""
 
 

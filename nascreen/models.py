@@ -37,7 +37,7 @@ PRODUCT_SIZE = 2**17
 """Multiplications in one product of matrices: for more, the library of matrices wakes threads, which then spin idly."""
 
 LEAST_MANY = 16
-"""From so many samples on, features are computed as arrays, and the process runs in one thread."""
+"""From so many samples on, features are computed as arrays."""
 
 WIDEST_TRUSTED_DECADES = 2.0
 """Half width of the interval of log10 σ beyond which a prediction says too little to be trusted."""
@@ -51,14 +51,13 @@ FILLERS = ("epoxy", "resin")
 STRENGTH_FAMILIES = ("nasicon", "beta_alumina", "oxide_other", "silicate")
 
 
-def _session(path: Path, n_threads: int = 2) -> Any:  # noqa: ANN401
+def _session(path: Path) -> Any:  # noqa: ANN401
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(3)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = n_threads
-    # A thread that spins while it waits costs ten times the work of a single row on a busy machine.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # A second thread saves a single row nothing, and what works on many rows has threads of its own.
+    options.intra_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
 
@@ -198,8 +197,6 @@ class ConductivityModel:
                 "or knows no oxide glasses; restore the models that came with this one, or train again."
             )
         self._process = _session(folder / "process.onnx")
-        # Two threads read the large matrix sooner for a single row; for many, they cost more than they save.
-        self._process_of_many = _session(folder / "process.onnx", n_threads=1)
         self._trees = _session(folder / "trees.onnx")
         with np.load(folder / "domain.npz", allow_pickle=False) as arrays:
             self.known_fractions: Array = arrays["fractions"].astype(np.float64)
@@ -245,9 +242,8 @@ class ConductivityModel:
 
     def _latent(self, features: Array) -> tuple[Array, Array]:
         """Run the process block by block, so that what lies between stays small."""
-        process = self._process if len(features) < LEAST_MANY else self._process_of_many
         blocks = [
-            process.run(None, {"features": features[start : start + BLOCK_ROWS]})
+            self._process.run(None, {"features": features[start : start + BLOCK_ROWS]})
             for start in range(0, len(features), BLOCK_ROWS)
         ]
         latent, reduction = zip(*blocks, strict=True)

@@ -11,6 +11,7 @@ import operator
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, make_dataclass
+from functools import lru_cache
 from typing import Any, Literal, cast
 
 from nascreen.errors import RangeError, TableError, shown
@@ -299,12 +300,13 @@ def _read_choice(column: Column, cell: str) -> str:
     return folded
 
 
-def _read_cell(column: Column, cell: str) -> Value:
+@lru_cache(maxsize=4096)
+def _read_value(name: str, cell: str) -> Value:
+    """Read a number or a choice; a column holds few of them many times."""
+    column = COLUMN_BY_NAME[name]
     if column.kind == "number":
         return _read_number(column, cell)
-    if column.kind == "integer":
-        return _read_integer(column, cell)
-    return _read_choice(column, cell) if column.kind == "choice" else _check_text(column, cell)
+    return _read_integer(column, cell) if column.kind == "integer" else _read_choice(column, cell)
 
 
 def sample_from_cells(cells: Mapping[str, str], *, allow_unknown_columns: bool = True) -> Sample:
@@ -343,7 +345,7 @@ def sample_from_cells(cells: Mapping[str, str], *, allow_unknown_columns: bool =
         if text and column.name in values:
             raise TableError(f"The table gives the column {column.name!r} twice, once as {name!r}; keep one of them.")
         if text:
-            values[column.name] = _read_cell(column, text)
+            values[column.name] = _check_text(column, text) if column.kind == "text" else _read_value(column.name, text)
     _check_filling(values.get("rel_density_pct"), values.get("porosity_pct"))
     draft: Any = _Draft(**values)
     draft.__class__ = Sample

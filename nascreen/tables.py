@@ -236,11 +236,10 @@ def merged_rows(table: Table, results: Iterable[Mapping[str, str]]) -> tuple[lis
         while name in RESULT_COLUMNS and kept in table.header:
             kept = f"given_{kept}"
         renamed[name] = kept
-    rows = (
-        {**{renamed[name]: cell for name, cell in row.items()}, **result}
-        for row, result in zip(table.rows, results, strict=True)
-    )
-    return list(renamed.values()), rows
+    own: Iterable[dict[str, str]] = table.rows
+    if any(name != kept for name, kept in renamed.items()):
+        own = ({renamed[name]: cell for name, cell in row.items()} for row in own)
+    return list(renamed.values()), ({**row, **result} for row, result in zip(own, results, strict=True))
 
 
 def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:

@@ -46,7 +46,7 @@ TAUGHT_BY = ("literature", "glasses", "lithium")
 """Tables that the conductivity model learns from."""
 N_FOLDS = 5
 N_TUNING_STEPS = 12
-SPREAD_ROWS = 500
+SPREAD_RANK = 256
 
 TREE_SETTINGS: Mapping[str, Any] = {
     "objective": "reg:absoluteerror",
@@ -433,8 +433,8 @@ class ConductivityModel:
 
     def variance(self, features: Array, coefficients: Array) -> Array:
         """Return the variance of one observation per sample, noise and paper effect included, as exported."""
-        basis = gaussian.spread_basis(self.process, SPREAD_ROWS)
-        latent = gaussian.compact_variance(self.process, basis, self.scaler.inputs(features), coefficients)
+        projection = gaussian.spread_projection(self.process, SPREAD_RANK)
+        latent = gaussian.compact_variance(self.process, projection, self.scaler.inputs(features), coefficients)
         is_glass = is_oxide_glass(features)
         if is_glass.any():
             distance = nearest_distance(np.sqrt(features[is_glass][:, BLOCKS["fraction"]]), self.glasses)

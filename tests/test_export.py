@@ -56,7 +56,8 @@ from nascreen.verdicts import reviewed_hash
 
 NEEDED = {"conductivity": ("process.onnx", "trees.onnx", "domain.npz"), "strength": ("law.onnx",)}
 TEXTS = {"conductivity": CONDUCTIVITY_TEXT, "strength": STRENGTH_TEXT}
-N_BASIS = 60
+N_DIRECTIONS = 60
+SHIPPED_DIRECTIONS = training.SPREAD_RANK
 EVIDENCE = Evidence(
     [ShiftRow("without nasicon", "log10 σ", name, error, 9, 5) for name, error in
      (("mean of three", 1.9), ("family median", 1.5), ("nearest neighbour", 5.6))],
@@ -84,7 +85,7 @@ def small() -> Iterator[None]:
         patch.setattr(training, "N_FOREST_TREES", 3)
         patch.setattr(training, "N_TUNING_STEPS", 2)
         for module in (training, export):
-            patch.setattr(module, "SPREAD_ROWS", N_BASIS)
+            patch.setattr(module, "SPREAD_RANK", N_DIRECTIONS)
         yield
 
 
@@ -222,8 +223,8 @@ def test_the_promoted_interval_of_the_energy_is_the_factor_times_the_calibrated_
         np.testing.assert_allclose(half, factor * np.sqrt(variance), rtol=1e-5)
 
 
-def test_the_spread_is_exported_from_fewer_rows_than_were_learned_from(promoted: Promoted) -> None:
-    assert len(promoted.rows.samples) > N_BASIS
+def test_the_spread_is_exported_on_fewer_directions_than_rows_were_learned_from(promoted: Promoted) -> None:
+    assert len(promoted.rows.samples) > N_DIRECTIONS
     features = _of_process()
     exact = promoted.model.process.joint_covariance(
         promoted.model.scaler.inputs(features), gaussian.conductivity_coefficients(np.full(len(features), 25.0))
@@ -367,14 +368,31 @@ def test_the_shipped_conductivity_equals_a_model_rebuilt_from_its_hyperparameter
     np.testing.assert_allclose(lines.ea_ev, rebuilt[:, 1], atol=1e-5)
 
 
-def test_the_shipped_spread_equals_that_of_the_rebuilt_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shipped_spread_equals_that_of_the_rebuilt_process() -> None:
     process, scaler = literature_process()
-    monkeypatch.setattr(training, "SPREAD_ROWS", 500)
     features = _of_process()
     lines = load_models().conductivity.lines(features)
     h = gaussian.energy_coefficients(len(features))
-    expected = gaussian.compact_variance(process, gaussian.spread_basis(process, 500), scaler.inputs(features), h)
+    projection = gaussian.spread_projection(process, SHIPPED_DIRECTIONS)
+    expected = gaussian.compact_variance(process, projection, scaler.inputs(features), h)
     np.testing.assert_allclose(lines.covariance[:, 2], expected, rtol=1e-4)
+
+
+def test_what_the_shipped_spread_leaves_out_makes_intervals_little_wider_and_none_narrower() -> None:
+    process, scaler = literature_process()
+    features = training_rows().features
+    features = features[~is_oxide_glass(features)][::3]
+    h = gaussian.conductivity_coefficients(np.full(len(features), 25.0))
+    inputs = scaler.inputs(features)
+    projection = gaussian.spread_projection(process, SHIPPED_DIRECTIONS)
+    paper_a, paper_e, noise, _ = np.exp(2 * process.parameters[-4:])
+    own = h**2 @ np.array([paper_a, paper_e]) + noise  # what the widest interval has too
+    found = gaussian.compact_variance(process, projection, inputs, h) + own
+    ratio = np.sqrt(found / (np.diag(process.joint_covariance(inputs, h)) + own))
+    is_known = features[:, BLOCKS["phase"]].any(axis=1)
+    assert ratio[is_known].min() > 1 - 1e-6
+    assert np.median(ratio) < 1.02
+    assert np.quantile(ratio, 0.9) < 1.1
 
 
 def test_the_shipped_spread_of_glasses_is_that_of_references_left_out(

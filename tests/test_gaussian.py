@@ -28,7 +28,7 @@ from nascreen.gaussian import (
     default_parameters,
     energy_coefficients,
     scaled_log_conductivity,
-    spread_basis,
+    spread_projection,
     truncated_mean,
     tuned,
     with_bounds,
@@ -270,13 +270,13 @@ def test_the_joint_covariance_is_symmetric_and_positive(process: ArrheniusProces
 
 @pytest.mark.parametrize("is_phase_known", [True, False], ids=["phase known", "phase unknown"])
 @pytest.mark.parametrize("kind", ["conductivity", "energy"])
-def test_a_basis_of_all_rows_gives_the_exact_variance_and_a_smaller_one_a_larger(
+def test_all_directions_give_the_exact_variance_and_fewer_a_larger(
     process: ArrheniusProcess, kind: str, *, is_phase_known: bool
 ) -> None:
     new = _inputs(15, seed=2, is_phase_known=is_phase_known)
     h = energy_coefficients(15) if kind == "energy" else conductivity_coefficients(np.full(15, 60.0))
     exact = np.diag(process.joint_covariance(new, h))
-    found = [compact_variance(process, spread_basis(process, n), new, h) for n in (500, 30, 20, 10, 3)]
+    found = [compact_variance(process, spread_projection(process, n), new, h) for n in (500, 30, 20, 10, 3)]
     np.testing.assert_allclose(found[0], exact, rtol=1e-7)
     np.testing.assert_allclose(found[1], exact, rtol=1e-7)
     for more, fewer in itertools.pairwise(found):
@@ -293,21 +293,27 @@ def test_an_unknown_phase_keeps_what_the_phase_would_tell(process: ArrheniusProc
     assert (less < prior).all()
 
 
-def test_a_basis_holds_each_row_once(process: ArrheniusProcess) -> None:
-    rows, inverse = spread_basis(process, 20)
-    assert len(set(rows.tolist())) == 20
-    assert inverse.shape == (20, 20)
-    assert len(spread_basis(process, 500)[0]) == 30
+def test_no_more_directions_are_kept_than_there_are_rows(process: ArrheniusProcess) -> None:
+    assert spread_projection(process, 20).shape == (30, 20)
+    assert spread_projection(process, 500).shape == (30, 30)
 
 
-def test_a_basis_of_repeated_samples_is_finite() -> None:
+def test_the_first_directions_carry_most_at_the_rows_learned_from(process: ArrheniusProcess) -> None:
+    h = conductivity_coefficients(np.full(30, 25.0))
+    exact = np.diag(process.joint_covariance(process.inputs, h))
+    first = compact_variance(process, spread_projection(process, 10), process.inputs, h)
+    last = compact_variance(process, spread_projection(process, 30)[:, 20:], process.inputs, h)
+    assert (first - exact).mean() < 0.1 * (last - exact).mean()
+
+
+def test_directions_of_repeated_samples_are_finite() -> None:
     base = _process(10, 5)
     twice = np.r_[np.arange(10), np.arange(10)]
     doubled = ArrheniusProcess(
         base.parameters, base.inputs[twice], base.coefficients[twice], base.targets[twice], base.groups[twice]
     )
     h = conductivity_coefficients(np.full(10, 25.0))
-    found = compact_variance(doubled, spread_basis(doubled, 20), base.inputs, h)
+    found = compact_variance(doubled, spread_projection(doubled, 20), base.inputs, h)
     np.testing.assert_allclose(found, np.diag(doubled.joint_covariance(base.inputs, h)), rtol=1e-6)
 
 
