@@ -4,8 +4,10 @@
     python experiments/serving/run.py --soak 600
 
 Every client sends its next request when it has the answer to the last one. Each request is a formula that the service
-has not seen. The clients share the processor with what they measure. ``--soak`` keeps 50 clients at it for so many
-seconds and looks at memory and errors. The figures go to ``experiments/serving/results.csv`` (``soak.csv``).
+has not seen. The clients share the processor with what they measure. "health alone" is the limit: what the same service
+answers where nothing is predicted. "field's default" is what `field_default.py` serves through MLflow. ``--soak`` keeps
+50 clients at it for so many seconds and looks at memory and errors. The figures go to
+``experiments/serving/results.csv`` (``soak.csv``).
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ BIN = Path(sys.executable).parent
 SECONDS = 8.0
 OURS = "nascreen: all properties, intervals, domain"
 THEIRS = "mlflow models serve"
+FIELD = "mlflow models serve, field's default"
+LIMIT = "nascreen: health alone"
 Body = Callable[[int], bytes]
 
 
@@ -106,8 +110,8 @@ def head_of(method: str, path: str, kind: str = "application/json") -> bytes:
     return f"{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: {kind}\r\n".encode()
 
 
-async def load(port: int, path: str, body: Body, n_clients: int, seconds: float) -> Load:
-    head, times, bad = head_of("POST", path), [], 0
+async def load(port: int, path: str, body: Body, n_clients: int, seconds: float, method: str = "POST") -> Load:
+    head, times, bad = head_of(method, path), [], 0
     number = iter(range(10**9))
     started = time.perf_counter()
 
@@ -208,6 +212,9 @@ def study_ours(folder: Path, seconds: float) -> list[dict[str, object]]:
             rows.append(found.row(OURS, n_clients))
             print(rows[-1], flush=True)
         rows.append({"case": "nascreen: memory after that", "memory_mb": round(memory_mb(process.pid))})
+        for n_clients in (1, 64):
+            found = asyncio.run(load(port, "/v1/health", lambda _: b"", n_clients, seconds / 2, "GET"))
+            rows.append(found.row(LIMIT, n_clients))
         table = (
             "formula,phase,sinter_temp_c\n"
             + "".join(f"{formula(i)},crystalline,1200\n" for i in range(2_000_000, 2_010_000))
@@ -245,27 +252,66 @@ def health_under_load(port: int, seconds: float) -> dict[str, object]:
     return Load(asyncio.run(study()), seconds, 0).row("nascreen: health meanwhile", 66)
 
 
-def study_mlflow(folder: Path, seconds: float) -> list[dict[str, object]]:
-    model, port = logged_model(folder), free_port()
+def field_default(folder: Path) -> Path:
+    """Train and log what the field would serve; return the path of the model."""
+    import joblib
+    import mlflow
+    from field_default import FORESTS, N_TREES, features, featurizer
+    from sklearn.ensemble import RandomForestRegressor
+
+    from nascreen.tracking import usable_folder
+    from nascreen.training import literature_rows, strength_observations
+
+    usable_folder(folder)
+    rows, (samples, _, strength) = literature_rows(), strength_observations()
+    near = [i for i, s in enumerate(rows.samples) if rows.is_conductivity[i] and 15 <= (s.meas_temp_c or 0) <= 35]
+    energy = [i for i, is_conductivity in enumerate(rows.is_conductivity) if not is_conductivity]
+    tables = {
+        "log_sigma": ([rows.samples[i] for i in near], rows.targets[near]),
+        "ea_ev": ([rows.samples[i] for i in energy], rows.targets[energy]),
+        "log_strength": (samples, strength),
+    }
+    magpie, forests = featurizer(), {}
+    for name, (known, targets) in tables.items():
+        kept = [i for i, sample in enumerate(known) if sample.formula]
+        x = features([known[i].formula for i in kept], magpie)
+        forests[name] = RandomForestRegressor(N_TREES, random_state=0).fit(x, targets[kept])
+    joblib.dump(forests, folder / FORESTS)
+    mlflow.pyfunc.save_model(
+        folder / "field", python_model=str(HERE / "field_default.py"), artifacts={FORESTS: str(folder / FORESTS)},
+        pip_requirements=["mlflow"],
+    )  # fmt: skip
+    return folder / "field"
+
+
+def study_mlflow(case: str, model: Path, seconds: float) -> list[dict[str, object]]:
+    port = free_port()
     command = [str(BIN / "mlflow"), "models", "serve", "-m", str(model), "-p", str(port), "--env-manager", "local"]
     rows: list[dict[str, object]] = []
     with server(command, {"MLFLOW_DISABLE_TELEMETRY": "true"}) as process:
         start = until_answer(port, "POST", "/invocations", theirs(0))
-        rows.append({"case": "mlflow models serve: start to first answer", "p50_ms": round(1000 * start)})
+        rows.append({"case": f"{case}: start to first answer", "p50_ms": round(1000 * start)})
         for n_clients in (1, 8):
             found = asyncio.run(load(port, "/invocations", shifted(theirs, 10_000 * n_clients), n_clients, seconds))
-            rows.append(found.row(THEIRS, n_clients))
+            rows.append(found.row(case, n_clients))
             print(rows[-1], flush=True)
-        rows.append({"case": "mlflow models serve: memory", "memory_mb": round(memory_mb(process.pid))})
+        rows.append({"case": f"{case}: memory", "memory_mb": round(memory_mb(process.pid))})
     return rows
 
 
 def ratios(rows: list[dict[str, object]]) -> list[dict[str, object]]:
-    best = {name: max(float(str(row["per_s"])) for row in rows if str(row["case"]) == name) for name in (OURS, THEIRS)}
+    """Return by how much nascreen answers sooner than each peer, and the limit than each."""
+    cases = (OURS, LIMIT, THEIRS, FIELD)
+    best = {name: max(float(str(row["per_s"])) for row in rows if str(row["case"]) == name) for name in cases}
     one = {str(row["case"]): float(str(row["p50_ms"])) for row in rows if row.get("clients") == 1}
     return [
-        {"case": "ratio of throughput", "per_s": round(best[OURS] / best[THEIRS], 1)},
-        {"case": "ratio of p50, one client", "p50_ms": round(one[THEIRS] / one[OURS], 1)},
+        {
+            "case": f"{ours} / {theirs}",
+            "per_s": round(best[ours] / best[theirs], 1),
+            "p50_ms": round(one[theirs] / one[ours], 1),
+        }
+        for ours in (OURS, LIMIT)
+        for theirs in (THEIRS, FIELD)
     ]
 
 
@@ -300,7 +346,8 @@ def main() -> None:
         else:
             rows = study_ours(folder, given.seconds)
             if not given.without_mlflow:
-                rows += study_mlflow(folder, given.seconds)
+                rows += study_mlflow(THEIRS, logged_model(folder), given.seconds)
+                rows += study_mlflow(FIELD, field_default(folder / "field-default"), given.seconds)
                 rows += ratios(rows)
     for row in rows:
         print({name: value for name, value in row.items() if value is not None})
