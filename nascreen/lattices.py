@@ -35,19 +35,25 @@ from nascreen.records import Sample, check_sample
 
 Integers = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+Array = NDArray[np.float64]
+Short = NDArray[np.int16]
 Sampling = Literal["random", "grid", "sobol", "simple"]
 SAMPLINGS: tuple[Sampling, ...] = ("random", "grid", "sobol", "simple")
 
 FOLDER = Path(__file__).parent / "spaces"
 CHUNK = 16_384
 """Rows drawn at once, a power of two for Sobol points."""
-SLICE = 4096
-"""Rows decoded at once."""
+SAMPLED = 256
+"""Rows from which the most common elements are known well enough."""
+NEAR = 1e-9
+"""Sums this close to the value of a rule are taken as equal to it."""
 MOST_SUPPORTS = 100_000
 MOST_ROUTES = 10_000
 MOST_STEPS = 1000
 MOST_TABULATED = 40_000_000
-"""Fillings of one site times its species that are written down, in 80 MB, where so many are asked for."""
+"""Amounts on one site that are written down, in 80 MB, where so many are asked for."""
+MOST_CHOICES_TABULATED = 4_000_000
+"""Fillings of one site up to which the choice of species of each is written down, in 16 MB."""
 LARGEST_SPACE = 2**62
 PERMUTED = 4_000_000
 """Spaces up to this size are shuffled whole; larger ones are drawn from."""
@@ -210,9 +216,11 @@ class Lattice:
         return np.array([int(site.step * self.scale) * s.charge for site in self.sites for s in site.species])
 
     @cached_property
-    def whole(self) -> NDArray[np.float64]:
-        """Return `matrix` and `charges` side by side: whole numbers that double precision holds exactly."""
-        return np.column_stack([self.matrix, self.charges]).astype(np.float64)
+    def whole(self) -> NDArray[np.floating]:
+        """Return `matrix` and `charges` side by side, in the shortest numbers that hold all sums of them exactly."""
+        both = np.column_stack([self.matrix, self.charges])
+        largest = sum(site.n_steps for site in self.sites) * int(np.abs(both).max(initial=0))
+        return both.astype(np.float32 if largest < 2**24 else np.float64)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -225,7 +233,7 @@ class Drawn:
         route: Which of the lattice's routes, shape (n,).
     """
 
-    steps: Integers
+    steps: Integers | Short
     counts: Integers
     route: NDArray[np.intp]
 
@@ -605,6 +613,7 @@ class Count:
         return self.compositions * self.routes
 
 
+@lru_cache(maxsize=8)
 def count_lattice(lattice: Lattice) -> Count:
     """Count a space without listing it: generating functions of the charge of each site, convolved."""
     histogram: dict[Fraction, int] = {Fraction(0): 1}
@@ -667,8 +676,13 @@ class _Numbering:
         last = np.flatnonzero(np.append(n_species[1:] != n_species[:-1], True))
         self.strata = np.concatenate(([0], self.first[last + 1]))
         self.size = int(self.first[-1])
+        sizes = self.ways[:, 0, site.n_steps, -1]
+        self.n_ways = int(sizes.sum())
+        # From the number of a filling to the place of its amounts among those of all kinds, one after another.
+        self.to_place = (np.cumsum(sizes) - sizes)[self.kind] - self.first[:-1]
         self.n_asked = 0
-        self.table: NDArray[np.int16] | None = None
+        self.choices: NDArray[np.int32] | None = None
+        self.table: Short | None = None
 
     def _ways(self, ranges: Sequence[tuple[int, int]]) -> Integers:
         """Return in how many ways parts fill up, cumulated over the amount of the first of them.
@@ -689,24 +703,50 @@ class _Numbering:
             after = table[j, :, -1].copy()
         return table
 
-    def filling(self, number: Integers) -> NDArray[np.int64] | NDArray[np.int16]:
-        """Return the steps of each species for each number, shape (n, species).
+    def filling(self, number: Integers) -> Short:
+        """Return the steps of each species for each number, shape (n, species)."""
+        chosen, amounts = self.parts(number)
+        steps = np.zeros((len(number), len(self.site.species) + 1), dtype=np.int16)
+        rows = np.arange(len(number))
+        for species, amount in zip(self.supports.T, amounts, strict=True):
+            steps[rows, species[chosen]] = amount
+        return steps[:, :-1]
 
-        Once more fillings were asked for than there are, all are written down and looked up from then on.
+    def parts(self, number: Integers) -> tuple[NDArray[np.intp], NDArray[Any]]:
+        """Return which choice of species each number stands for and the steps of each, shapes (n,) and (at_most, n).
+
+        Once more fillings were asked for than there are ways to fill up, the ways are written down and looked up from
+        then on.
         """
         self.n_asked += len(number)
-        if self.table is None and self.n_asked > self.size and self.size * len(self.site.species) <= MOST_TABULATED:
-            parts = [self._unranked(np.arange(i, min(i + CHUNK, self.size))) for i in range(0, self.size, CHUNK)]
-            self.table = np.vstack(parts).astype(np.int16)
-        return self._unranked(number) if self.table is None else self.table.take(number, axis=0)
+        if self.table is None and self.n_asked > self.n_ways and self.n_ways * self.site.at_most <= MOST_TABULATED:
+            self.table = self._tabulated()
+        chosen = self._chosen(number)
+        if self.table is None:
+            return chosen, self._amounts(number - self.first[chosen], self.kind[chosen])
+        return chosen, self.table.take(number + self.to_place[chosen], axis=1)
 
-    def _unranked(self, number: Integers) -> Integers:
+    def _chosen(self, number: Integers) -> NDArray[np.intp]:
+        if self.table is None or self.size > MOST_CHOICES_TABULATED:
+            return np.searchsorted(self.first, number, side="right") - 1
+        if self.choices is None:
+            self.choices = np.repeat(np.arange(len(self.kind), dtype=np.int32), np.diff(self.first))
+        return self.choices.take(number).astype(np.intp)
+
+    def _tabulated(self) -> Short:
+        sizes = self.ways[:, 0, self.site.n_steps, -1].tolist()
+        table = np.empty((self.site.at_most, self.n_ways), dtype=np.int16)
+        start = 0
+        for kind, size in enumerate(sizes):
+            table[:, start : start + size] = self._amounts(np.arange(size), np.full(size, kind))
+            start += size
+        return table
+
+    def _amounts(self, inner: Integers, kind: NDArray[np.intp]) -> Integers:
+        """Return the steps of each part, given the number of the filling among those of its kind."""
         site = self.site
-        chosen = np.searchsorted(self.first, number, side="right") - 1
-        inner, kind, support = number - self.first[chosen], self.kind[chosen], self.supports[chosen]
-        steps = np.zeros((len(number), len(site.species) + 1), dtype=np.int64)
-        rest = np.full(len(number), site.n_steps)
-        rows = np.arange(len(number))
+        found = np.empty((site.at_most, len(inner)), dtype=np.int64)
+        rest = np.full(len(inner), site.n_steps)
         width = site.n_steps + 1
         flat = self.ways.reshape(-1)
         for j in range(site.at_most - 1):
@@ -718,11 +758,11 @@ class _Numbering:
                 low, high = np.where(is_past, middle + 1, low), np.where(is_past, high, middle)
                 np.minimum(low, high, out=low)
             inner = inner - np.where(low > 0, flat[start + np.maximum(low - 1, 0)], 0)
-            steps[rows, support[:, j]] = low
+            found[j] = low
             rest = rest - low
         # The last takes what is left; where fewer stand on the site, nothing is.
-        steps[rows, support[:, -1]] = rest
-        return steps[:, :-1]
+        found[-1] = rest
+        return found
 
 
 @lru_cache(maxsize=8)
@@ -730,33 +770,7 @@ def _numberings(lattice: Lattice) -> tuple[_Numbering, ...]:
     return tuple(_Numbering(site) for site in lattice.sites)
 
 
-def _decoded(lattice: Lattice, digits: Sequence[Integers]) -> Drawn:
-    """Return candidates from the number of each site's filling and of the route, those that keep range and rules."""
-    steps = np.hstack([n.filling(digit) for n, digit in zip(_numberings(lattice), digits, strict=False)])
-    # One column after another: rules read columns, and only the few candidates that are kept become rows.
-    columns = np.asarray(lattice.whole.T @ steps.astype(np.float64).T)
-    counts, balancing = columns[:-1], -columns[-1]
-    lowest, highest = (float(value * lattice.scale) for value in lattice.mobile_range)
-    kept = (balancing >= lowest) & (balancing <= highest)
-    if lattice.mobile:
-        counts[lattice.order.index(lattice.mobile)] += balancing
-    route = digits[-1].astype(np.intp)
-    # Whole numbers all the same, though in short integers and double precision.
-    whole = Drawn(steps, counts.T, route)  # type: ignore[arg-type]
-    for rule in lattice.rules:
-        kept &= rule_holds(lattice, rule, whole)
-    rows = np.flatnonzero(kept)
-    taken = np.ascontiguousarray(counts.take(rows, axis=1).T).astype(np.int64)
-    return Drawn(steps.take(rows, axis=0).astype(np.int64), taken, route[rows])
-
-
-# ---------------------------------------------------------------- checking
-
-
-def _amounts_of(lattice: Lattice, drawn: Drawn, name: str) -> NDArray[Any]:
-    if name in lattice.order:
-        return drawn.counts[:, lattice.order.index(name)] / lattice.scale
-    return route_values(lattice, name)[drawn.route]
+# ---------------------------------------------------------------- rules
 
 
 @lru_cache(maxsize=256)
@@ -768,27 +782,142 @@ def route_values(lattice: Lattice, name: str) -> NDArray[Any]:
     return np.array([math.nan if v is None else v for v in values], dtype=np.float64)
 
 
-def _term_holds(lattice: Lattice, drawn: Drawn, term: Term) -> Bools:
-    if isinstance(term.value, str):
-        found = _amounts_of(lattice, drawn, term.weights[0][0])
-        return np.asarray(_OPERATORS[term.operator](found, term.value), dtype=np.bool_)
-    total = sum(weight * _amounts_of(lattice, drawn, name) for name, weight in term.weights)
-    near = np.abs(total - term.value) < 1e-9
-    total = np.where(near, term.value, total)
+def _compared(term: Term, total: Array) -> Bools:
+    near = np.abs(total - term.value) < NEAR  # type: ignore[operator]
+    total = np.where(near, term.value, total)  # type: ignore[arg-type]
     return np.asarray(_OPERATORS[term.operator](total, term.value) & ~np.isnan(total))
 
 
-def rule_holds(lattice: Lattice, rule: LatticeRule, drawn: Drawn) -> Bools:
-    """Tell which candidates keep a rule, shape (n,)."""
-    applies, met = np.ones(len(drawn), dtype=np.bool_), np.ones(len(drawn), dtype=np.bool_)
-    for term in rule.when:
-        applies &= _term_holds(lattice, drawn, term)
-    for term in rule.require:
-        met &= _term_holds(lattice, drawn, term)
-    return ~applies | met
+class _Rules:
+    """The rules of a space for many candidates at once: what speaks of routes alone is decided once for each."""
+
+    def __init__(self, lattice: Lattice) -> None:
+        self.rules = lattice.rules
+        terms = list(dict.fromkeys(term for rule in lattice.rules for term in (*rule.when, *rule.require)))
+        self.place: dict[Term, int] = {}
+        self.of_route: dict[Term, Array] = {}
+        self.decided: dict[Term, Bools] = {}
+        weights: list[Array] = []
+        for term in terms:
+            of_elements = [(lattice.order.index(n), w) for n, w in term.weights if n in lattice.order]
+            columns = [(route_values(lattice, n), w) for n, w in term.weights if n not in lattice.order]
+            if isinstance(term.value, str):
+                self.decided[term] = np.asarray(_OPERATORS[term.operator](columns[0][0], term.value), dtype=np.bool_)
+                continue
+            of_route = np.asarray(sum((w * values for values, w in columns), np.zeros(len(lattice.routes))))
+            if not of_elements:
+                self.decided[term] = _compared(term, of_route)
+                continue
+            self.place[term] = len(weights)
+            weight = np.zeros(len(lattice.order))
+            for i, w in of_elements:
+                weight[i] += w / lattice.scale
+            weights.append(weight)
+            if columns:
+                self.of_route[term] = of_route
+        self.weights = np.array(weights).reshape(len(weights), len(lattice.order)).T
+        """What a unit of each element adds to the sum of each term that speaks of elements, shape (elements, sums)."""
+
+    def verdicts(self, totals: Sequence[Array], route: NDArray[np.intp]) -> Iterator[tuple[LatticeRule, Bools]]:
+        """Yield each rule and which candidates keep it, given the sums of the elements."""
+        for rule in self.rules:
+            if all(term in self.decided for term in (*rule.when, *rule.require)):
+                applies, met = (
+                    np.logical_and.reduce([self.decided[t] for t in terms]) if terms else np.True_
+                    for terms in (rule.when, rule.require)
+                )
+                yield rule, np.asarray(~applies | met)[route]
+                continue
+            met = np.logical_and.reduce([self._holds(term, totals, route) for term in rule.require])
+            if rule.when:
+                met |= ~np.logical_and.reduce([self._holds(term, totals, route) for term in rule.when])
+            yield rule, met
+
+    def _holds(self, term: Term, totals: Sequence[Array], route: NDArray[np.intp]) -> Bools:
+        if term in self.decided:
+            return self.decided[term][route]
+        total = totals[self.place[term]]
+        return _compared(term, total + self.of_route[term][route] if term in self.of_route else total)
 
 
-def _is_in_range(lattice: Lattice, balancing: Integers) -> Bools:
+@lru_cache(maxsize=8)
+def _rules_of(lattice: Lattice) -> _Rules:
+    return _Rules(lattice)
+
+
+def _verdicts(lattice: Lattice, drawn: Drawn) -> Iterator[tuple[LatticeRule, Bools]]:
+    rules = _rules_of(lattice)
+    return rules.verdicts((drawn.counts.astype(np.float64) @ rules.weights).T, drawn.route)
+
+
+# ---------------------------------------------------------------- decoding
+
+
+class _Decoder:
+    """Turns the number of each site's filling and of the route into candidates, those that keep range and rules.
+
+    What a candidate is judged by are sums over the few species that stand on its sites; only those that are kept are
+    written out.
+    """
+
+    def __init__(self, lattice: Lattice) -> None:
+        self.lattice, self.numberings, self.rules = lattice, _numberings(lattice), _rules_of(lattice)
+        n_species, first = len(lattice.species), 0
+        self.species: list[NDArray[np.intp]] = []
+        for site, numbering in zip(lattice.sites, self.numberings, strict=True):
+            absent = numbering.supports == len(site.species)
+            # One row more for what is absent, which brings nothing.
+            self.species.append(np.where(absent, n_species, numbering.supports + first).T)
+            first += len(site.species)
+        balancing = -lattice.charges.astype(np.float64)
+        brought = lattice.matrix.astype(np.float64)
+        if lattice.mobile:
+            brought[:, lattice.order.index(lattice.mobile)] += balancing
+        sums = np.column_stack([balancing, brought @ self.rules.weights])
+        self.sums = [np.append(column, 0.0) for column in sums.T]
+
+    def __call__(self, digits: Sequence[Integers]) -> Drawn:
+        lattice, route = self.lattice, digits[-1].astype(np.intp)
+        slots: list[list[tuple[NDArray[np.intp], NDArray[Any]]]] = []
+        for numbering, species, digit in zip(self.numberings, self.species, digits, strict=False):
+            chosen, amounts = numbering.parts(digit)
+            slots.append([(of.take(chosen), amount) for of, amount in zip(species, amounts, strict=True)])
+        balancing, *totals = (self._sum(slots, column) for column in self.sums)
+        lowest, highest = (float(value * lattice.scale) for value in lattice.mobile_range)
+        kept = (balancing >= lowest) & (balancing <= highest)
+        for _, holds in self.rules.verdicts(totals, route):
+            kept &= holds
+        rows = np.flatnonzero(kept)
+        steps = np.zeros((len(rows), len(lattice.species) + 1), dtype=np.int16)
+        here = np.arange(len(rows))
+        for species, amount in itertools.chain.from_iterable(slots):
+            steps[here, species.take(rows)] = amount.take(rows)
+        steps = steps[:, :-1]
+        made = (steps.astype(lattice.whole.dtype) @ lattice.whole).astype(np.int64)
+        counts = made[:, :-1]
+        if lattice.mobile:
+            counts[:, lattice.order.index(lattice.mobile)] -= made[:, -1]
+        return Drawn(steps, counts, route.take(rows))
+
+    def _sum(self, slots: Sequence[Sequence[tuple[NDArray[np.intp], NDArray[Any]]]], brought: Array) -> Array:
+        """Return what the species of each candidate bring in all, given what one step of each brings."""
+        total = np.zeros(len(slots[0][0][0]) if slots else 0)
+        for species, of_site in zip(self.species, slots, strict=True):
+            if brought[species].any():
+                for here, amount in of_site:
+                    total += brought.take(here) * amount
+        return total
+
+
+@lru_cache(maxsize=8)
+def _decoder(lattice: Lattice) -> _Decoder:
+    return _Decoder(lattice)
+
+
+# ---------------------------------------------------------------- checking
+
+
+def _is_in_range(lattice: Lattice, balancing: NDArray[Any]) -> Bools:
     # What balances is counted; the mobile ion may stand on a site besides.
     lowest, highest = (value * lattice.scale for value in lattice.mobile_range)
     return np.asarray((math.ceil(lowest) <= balancing) & (balancing <= math.floor(highest)))
@@ -797,8 +926,8 @@ def _is_in_range(lattice: Lattice, balancing: Integers) -> Bools:
 def is_kept(lattice: Lattice, drawn: Drawn) -> Bools:
     """Tell which candidates have their mobile ion in its range and keep every rule, shape (n,)."""
     kept = _is_in_range(lattice, -(drawn.steps @ lattice.charges))
-    for rule in lattice.rules:
-        kept &= rule_holds(lattice, rule, drawn)
+    for _, holds in _verdicts(lattice, drawn):
+        kept &= holds
     return kept
 
 
@@ -813,33 +942,47 @@ def check_drawn(lattice: Lattice, drawn: Drawn) -> None:
         NascreenError: If a site is over- or underfilled, a species out of its range, too many species stand on a
             site, the elements are not those of the species, the charge is not zero, or a rule is broken.
     """
-    first = 0
-    for site in lattice.sites:
-        part = drawn.steps[:, first : first + len(site.species)]
-        first += len(site.species)
-        _demand(lattice, part.sum(axis=1) == site.n_steps, f"the site {site.name} is filled")
-        _demand(lattice, (part > 0).sum(axis=1) <= site.at_most, f"at most {site.at_most} species stand on {site.name}")
-        lowest, highest = (np.array([getattr(s, name) for s in site.species]) for name in ("lowest", "highest"))
-        _demand(
-            lattice, ((part >= lowest) & (part <= highest)).all(axis=1), f"species of {site.name} keep their ranges"
-        )
-    made = (drawn.steps.astype(np.float64) @ lattice.whole).astype(np.int64)
-    extra, charge = drawn.counts - made[:, :-1], made[:, -1]
+    steps = drawn.steps.astype(lattice.whole.dtype)
+    _check_sites(lattice, steps)
+    made = steps @ lattice.whole
+    charge = made[:, -1]
+    balancing = -charge
+    made = made[:, :-1]
     if lattice.mobile:
-        charge = charge + extra[:, lattice.order.index(lattice.mobile)]
-        extra = np.delete(extra, lattice.order.index(lattice.mobile), axis=1)
-    _demand(lattice, (extra == 0).all(axis=1), "the elements are those of the species")
+        place = lattice.order.index(lattice.mobile)
+        charge = charge + (drawn.counts[:, place] - made[:, place])
+        made[:, place] = drawn.counts[:, place]
+    _demand(lattice, drawn.counts == made, "the elements are those of the species")
     _demand(lattice, charge == 0, "the charge is zero")
-    _demand(lattice, (drawn.counts >= 0).all(axis=1), "no amount is below zero")
-    _demand(lattice, _is_in_range(lattice, -made[:, -1]), "the mobile ion keeps its range")
-    for rule in lattice.rules:
-        _demand(lattice, rule_holds(lattice, rule, drawn), rule.sentence)
+    _demand(lattice, drawn.counts >= 0, "no amount is below zero")
+    _demand(lattice, _is_in_range(lattice, balancing), "the mobile ion keeps its range")
+    for rule, holds in _verdicts(lattice, drawn):
+        _demand(lattice, holds, rule.sentence)
 
 
-def _demand(lattice: Lattice, holds: Bools | np.bool_, rule: str) -> None:
-    if not np.all(holds):
+def _check_sites(lattice: Lattice, steps: NDArray[np.floating]) -> None:
+    # Sums over the species of each site, as a product of matrices.
+    on_site = np.eye(len(lattice.sites), dtype=steps.dtype)
+    on_site = np.repeat(on_site, [len(site.species) for site in lattice.sites], axis=0)
+    filled, standing = steps @ on_site, (steps > 0).astype(steps.dtype) @ on_site
+    first = 0
+    for i, site in enumerate(lattice.sites):
+        part = steps[:, first : first + len(site.species)]
+        first += len(site.species)
+        _demand(lattice, filled[:, i] == site.n_steps, f"the site {site.name} is filled")
+        _demand(lattice, standing[:, i] <= site.at_most, f"at most {site.at_most} species stand on {site.name}")
+        lowest, highest = (
+            np.array([getattr(s, name) for s in site.species], dtype=steps.dtype) for name in ("lowest", "highest")
+        )
+        _demand(lattice, (part >= lowest) & (part <= highest), f"species of {site.name} keep their ranges")
+
+
+def _demand(lattice: Lattice, holds: Bools, rule: str) -> None:
+    """Refuse candidates for which a rule does not hold, given for each, shape (n,), or for each of its parts (n, k)."""
+    if not holds.all():
+        first = int(np.argmin(holds.reshape(len(holds), -1).all(axis=1)))
         raise NascreenError(
-            f"The candidate {int(np.argmin(holds))} of the space {lattice.name} breaks a rule that all candidates "
+            f"The candidate {first} of the space {lattice.name} breaks a rule that all candidates "
             f"keep: {rule.rstrip('.')}. Correct the generator or the rule."
         )
 
@@ -849,13 +992,32 @@ def _demand(lattice: Lattice, holds: Bools | np.bool_, rule: str) -> None:
 
 def candidate_keys(lattice: Lattice, drawn: Drawn) -> NDArray[np.uint64]:
     """Return a number for each candidate that is the same for the same thing to make, however written, shape (n,)."""
-    canonical = drawn.counts // np.gcd.reduce(drawn.counts, axis=1, keepdims=True)
+    canonical, divisor = drawn.counts, _divisors(drawn.counts)
+    large = np.flatnonzero(divisor > 1)
+    if len(large):
+        canonical = canonical.copy()
+        canonical[large] //= divisor[large, None]
     rng = np.random.default_rng(0)
     weights = rng.integers(1, 2**63, size=len(lattice.order), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     routes = rng.integers(1, 2**63, size=len(lattice.routes), dtype=np.uint64)
-    key = (canonical.astype(np.uint64) * weights).sum(axis=1, dtype=np.uint64) + routes[drawn.route]
+    key = canonical.view(np.uint64) @ weights + routes[drawn.route]
     key ^= key >> np.uint64(31)
     return np.asarray(key * np.uint64(0x9E3779B97F4A7C15))
+
+
+def _divisors(counts: Integers) -> Integers:
+    """Return the greatest common divisor of each row, shape (n,)."""
+    # The elements that most rows hold leave few rows with a divisor above 1 for the others.
+    order = np.argsort((counts[:SAMPLED] == 0).sum(axis=0), kind="stable")
+    found = counts[:, order[0]].copy()
+    rows = np.arange(len(counts))
+    for column in order[1:]:
+        left = np.gcd(found[rows], counts[rows, column])
+        found[rows] = left
+        rows = rows[left != 1]
+        if not len(rows):
+            break
+    return found
 
 
 class _Seen:
@@ -902,8 +1064,9 @@ def _sizes(lattice: Lattice) -> list[int]:
 def _digits(flat: Integers, sizes: Sequence[int]) -> list[Integers]:
     digits: list[Integers] = []
     for size in reversed(sizes):
-        digits.append(flat % size)
-        flat = flat // size
+        rest = flat // size  # dividing is what takes long, so that it is done once
+        digits.append(flat - rest * size)
+        flat = rest
     return digits[::-1]
 
 
@@ -951,13 +1114,6 @@ def _simple_digits(lattice: Lattice, seed: int) -> Iterator[list[Integers]]:
         yield [*digits, rng.integers(0, len(lattice.routes), size=CHUNK)]
 
 
-def _sliced(source: Iterator[list[Integers]]) -> Iterator[list[Integers]]:
-    """Yield the same numbers in pieces whose candidates stay in the cache."""
-    for digits in source:
-        for start in range(0, len(digits[0]), SLICE):
-            yield [digit[start : start + SLICE] for digit in digits]
-
-
 def draw(lattice: Lattice, n: int, sampling: Sampling = "random", seed: int = 0) -> Iterator[Drawn]:
     """Yield candidates in chunks, each once, balanced exactly and checked against every rule.
 
@@ -985,10 +1141,9 @@ def draw(lattice: Lattice, n: int, sampling: Sampling = "random", seed: int = 0)
         "simple": lambda: _simple_digits(lattice, seed),
     }[sampling]()
     seen, n_found, n_fruitless = _Seen(), 0, 0
-    for digits in _sliced(source):
-        drawn = _decoded(lattice, digits)
-        drawn = drawn.take(seen.new(candidate_keys(lattice, drawn)))
-        drawn = drawn.take(np.arange(min(len(drawn), n - n_found)))
+    for digits in source:
+        drawn = _decoder(lattice)(digits)
+        drawn = drawn.take(seen.new(candidate_keys(lattice, drawn))[: n - n_found])
         n_fruitless = 0 if len(drawn) else n_fruitless + len(digits[0])
         if len(drawn):
             check_drawn(lattice, drawn)
