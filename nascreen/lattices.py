@@ -783,9 +783,9 @@ def route_values(lattice: Lattice, name: str) -> NDArray[Any]:
 
 
 def _compared(term: Term, total: Array) -> Bools:
-    near = np.abs(total - term.value) < NEAR  # type: ignore[operator]
-    total = np.where(near, term.value, total)  # type: ignore[arg-type]
-    return np.asarray(_OPERATORS[term.operator](total, term.value) & ~np.isnan(total))
+    value = float(term.value)
+    total = np.where(np.abs(total - value) < NEAR, value, total)
+    return np.asarray(_OPERATORS[term.operator](total, value) & ~np.isnan(total))
 
 
 class _Rules:
@@ -847,7 +847,7 @@ def _rules_of(lattice: Lattice) -> _Rules:
 
 def _verdicts(lattice: Lattice, drawn: Drawn) -> Iterator[tuple[LatticeRule, Bools]]:
     rules = _rules_of(lattice)
-    return rules.verdicts((drawn.counts.astype(np.float64) @ rules.weights).T, drawn.route)
+    return rules.verdicts([*(drawn.counts.astype(np.float64) @ rules.weights).T], drawn.route)
 
 
 # ---------------------------------------------------------------- decoding

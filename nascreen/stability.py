@@ -10,8 +10,10 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import itertools
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -23,12 +25,20 @@ from nascreen.datasets import data_folder
 from nascreen.errors import IntegrityError
 
 Array = NDArray[np.float64]
+_NONE = np.empty(0, dtype=np.intp)
 
 TRUSTED_DISTANCE = 0.15
 """Beyond this distance of compositions a hint says no more than the share of stable ones among all."""
 LARGEST_ENERGY = 500.0
 """Energies beyond this, in meV/atom, are failed calculations."""
 ROWS = 128
+MOST_RARE = 0.3
+"""Elements that a smaller share of the computed ones hold are taken as metals of the framework."""
+DIGITS = 6
+MARGIN = 1e-5
+"""Products this much smaller than needed are still looked at, for rounding."""
+SMALLEST_USELESS = 0.5
+"""Looking within so far leaves nothing out."""
 STABILITY_SOURCE = "B. Ouyang et al., Nat. Commun. 12, 5752 (2021), doi:10.1038/s41467-021-26006-3"
 
 
@@ -102,28 +112,103 @@ def computed_nasicons() -> Computed:
     return Computed(tuple(row["formula"] for row in kept), energies, elements, roots)
 
 
-def nearest_computed(counts: Array | NDArray[np.int64], symbols: Sequence[str]) -> tuple[NDArray[np.intp], Array]:
+def nearest_computed(
+    counts: Array | NDArray[np.int64], symbols: Sequence[str], within: float = math.inf
+) -> tuple[NDArray[np.intp], Array]:
     """Return the computed NASICON nearest to each composition and its distance, shapes (n,) and (n,).
 
     Args:
         counts: Amounts in any unit, shape (n, e).
         symbols: Elements of the columns.
+        within: Beyond this distance none need be found, which is sooner; -1 and infinity stand there.
     """
-    computed = computed_nasicons()
-    place = {symbol: j for j, symbol in enumerate(symbols)}
-    shared = [s for s in computed.elements if s in place]
-    # Square roots of fractions are vectors of length 1, so that the nearest has the largest product.
-    known = np.ascontiguousarray(computed.roots[:, [computed.elements.index(s) for s in shared]].T, dtype=np.float32)
-    columns = [place[s] for s in shared]
+    known = _known(tuple(symbols))
+    if within < SMALLEST_USELESS:
+        return known.nearest_within(counts, within)
     nearest, distance = np.empty(len(counts), dtype=np.intp), np.empty(len(counts))
     for start in range(0, len(counts), ROWS):
-        part = counts[start : start + ROWS]
-        roots = np.sqrt(part / part.sum(axis=1, keepdims=True))[:, columns]
-        best = (roots.astype(np.float32) @ known).argmax(axis=1)
-        nearest[start : start + ROWS] = best
-        product = np.einsum("ij,ji->i", roots, computed.roots.T[[computed.elements.index(s) for s in shared]][:, best])
-        distance[start : start + ROWS] = np.sqrt(np.maximum(2 - 2 * product, 0))
+        part = slice(start, start + ROWS)
+        roots = known.roots_of(counts[part])
+        nearest[part] = (roots.astype(np.float32) @ known.single).argmax(axis=1)
+        distance[part] = known.distance(roots, nearest[part])
     return nearest, distance
+
+
+class _Known:
+    """The computed NASICONs as seen by compositions of some elements.
+
+    Square roots of fractions are vectors of length 1, so that the nearest has the largest product. The elements that
+    few of them hold, the metals, are proportions in which there are only some hundred: a product is at most that of
+    the lengths of the other elements and of the metals along such a direction, which leaves out most pairs.
+    """
+
+    def __init__(self, symbols: Sequence[str]) -> None:
+        computed = computed_nasicons()
+        place = {symbol: j for j, symbol in enumerate(symbols)}
+        shared = [j for j, s in enumerate(computed.elements) if s in place]
+        self.columns = [place[computed.elements[j]] for j in shared]
+        self.roots = computed.roots[:, shared]
+        self.single = np.ascontiguousarray(self.roots.T, dtype=np.float32)
+        self.is_rare = (self.roots > 0).mean(axis=0) < MOST_RARE
+        metals = self.roots[:, self.is_rare]
+        length = np.linalg.norm(metals, axis=1, keepdims=True)
+        directions, kind = np.unique(
+            np.round(metals / np.where(length > 0, length, 1), DIGITS), axis=0, return_inverse=True
+        )
+        self.directions = np.ascontiguousarray(directions.T, dtype=np.float32)
+        self.by_direction = np.split(np.argsort(kind, kind="stable"), np.cumsum(np.bincount(kind))[:-1])
+
+    def roots_of(self, counts: Array | NDArray[np.int64]) -> Array:
+        """Return the square roots of the fractions of the shared elements, shape (n, shared)."""
+        return np.asarray(np.sqrt(counts[:, self.columns] / counts.sum(axis=1, keepdims=True)))
+
+    def distance(self, roots: Array, nearest: NDArray[np.intp]) -> Array:
+        """Return the distance of each composition to one of the known, shape (n,)."""
+        product = np.einsum("ij,ji->i", roots, self.roots.T[:, nearest])
+        return np.asarray(np.sqrt(np.maximum(2 - 2 * product, 0)))
+
+    def nearest_within(self, counts: Array | NDArray[np.int64], within: float) -> tuple[NDArray[np.intp], Array]:
+        """Return the nearest and its distance as `nearest_computed` does, for a short distance."""
+        roots = self.roots_of(counts)
+        single = roots.astype(np.float32)
+        best, nearest = np.full(len(counts), -1, dtype=np.float32), np.full(len(counts), -1)
+        for members, rows in self._pairs(single, 1 - within**2 / 2):
+            product = single[rows] @ self.single[:, members]
+            place = product.argmax(axis=1)
+            value, found = product[np.arange(len(rows)), place], members[place]
+            is_better = (value > best[rows]) | ((value == best[rows]) & (found < nearest[rows]))
+            best[rows[is_better]], nearest[rows[is_better]] = value[is_better], found[is_better]
+        distance = np.full(len(counts), math.inf)
+        some = np.flatnonzero(nearest >= 0)
+        distance[some] = self.distance(roots[some], nearest[some])
+        nearest[distance > within] = -1
+        distance[distance > within] = math.inf
+        return nearest, distance
+
+    def _pairs(self, roots: NDArray[np.float32], least: float) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        """Yield known ones with metals in the same proportions, and the rows whose product may reach so much."""
+        places: list[NDArray[np.intp]] = []
+        kinds: list[NDArray[np.intp]] = []
+        for start in range(0, len(roots), ROWS):
+            part = roots[start : start + ROWS]
+            others = (part[:, ~self.is_rare] ** 2).sum(axis=1)
+            needed = np.sqrt(np.maximum((least - MARGIN) ** 2 - others, 0))
+            product = part[:, self.is_rare] @ self.directions
+            some = np.flatnonzero(product.max(axis=1) >= needed)
+            row, of = np.divmod(np.flatnonzero(product[some] >= needed[some, None]), len(self.by_direction))
+            places.append(some[row] + start)
+            kinds.append(of)
+        rows, of = np.concatenate([*places, _NONE]), np.concatenate([*kinds, _NONE])
+        order = np.argsort(of, kind="stable")
+        bounds = np.searchsorted(of[order], np.arange(len(self.by_direction) + 1))
+        for members, (first, last) in zip(self.by_direction, itertools.pairwise(bounds), strict=True):
+            if last > first:
+                yield members, rows[order[first:last]]
+
+
+@lru_cache(maxsize=8)
+def _known(symbols: tuple[str, ...]) -> _Known:
+    return _Known(symbols)
 
 
 def hints(formulas: Sequence[str], families: Sequence[str]) -> list[Hint | None]:

@@ -196,3 +196,18 @@ def test_explain_refuses_what_is_unclear(
     code, printed, said = command(["explain", *arguments], monkeypatch, capsys)
     assert (code, printed) == (2, "")
     assert message in said
+
+
+@pytest.mark.parametrize("name", ["nasicon-wide", "composites"])
+@pytest.mark.parametrize("within", [0.02, TRUSTED_DISTANCE])
+def test_looking_within_a_distance_finds_what_looking_everywhere_finds_there(name: str, within: float) -> None:
+    lattice = load_lattice(name)
+    counts = joined(list(draw(lattice, 3000, "simple", 7))).counts
+    everywhere, apart = nearest_computed(counts, lattice.order)
+    nearest, distance = nearest_computed(counts, lattice.order, within)
+    near = apart <= within
+    assert 0 < near.sum()
+    assert (nearest[near] == everywhere[near]).all()
+    assert distance[near] == pytest.approx(apart[near], abs=1e-7)
+    assert (nearest[~near] == -1).all()
+    assert np.isinf(distance[~near]).all()
