@@ -206,7 +206,7 @@ def test_looking_within_a_distance_finds_what_looking_everywhere_finds_there(nam
     everywhere, apart = nearest_computed(counts, lattice.order)
     nearest, distance = nearest_computed(counts, lattice.order, within)
     near = apart <= within
-    assert 0 < near.sum()
+    assert near.sum() > 0
     assert (nearest[near] == everywhere[near]).all()
     assert distance[near] == pytest.approx(apart[near], abs=1e-7)
     assert (nearest[~near] == -1).all()
