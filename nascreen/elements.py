@@ -195,10 +195,24 @@ def magpie(table: ElementTable, arrays: AmountArrays) -> NDArray[np.float64]:
     if len(amounts) == 1:
         return _magpie_of_one(table.magpie, numbers[0], amounts[0])
     features = np.empty((len(amounts), len(MAGPIE_NAMES)))
-    for start in range(0, len(amounts), CHUNK_ROWS):
-        rows = slice(start, start + CHUNK_ROWS)
-        _fill_magpie(table.magpie, numbers[rows], amounts[rows], features[rows])
+    fill_magpie(table, numbers.T, amounts.T, features)
     return features
+
+
+def fill_magpie(
+    table: ElementTable, numbers: NDArray[np.int16], amounts: NDArray[np.float64], out: NDArray[np.float64]
+) -> None:
+    """Write the features that `magpie` returns for compositions that are known to be sound.
+
+    Args:
+        table: What `load_elements` returns.
+        numbers: Atomic numbers, shape (k, n); an empty slot repeats an element of its composition.
+        amounts: Their amounts, nought in an empty slot, shape (k, n).
+        out: Filled with the features, shape (n, 132).
+    """
+    for start in range(0, len(out), CHUNK_ROWS):
+        rows = slice(start, start + CHUNK_ROWS)
+        _fill_magpie(table.magpie, numbers[:, rows], amounts[:, rows], out[rows])
 
 
 def _checked(arrays: AmountArrays) -> AmountArrays:
@@ -226,20 +240,22 @@ def _fill_magpie(
     amounts: NDArray[np.float64],
     features: NDArray[np.float64],
 ) -> None:
-    """Write the features of one chunk, slot by slot.
+    """Write the features of one chunk, slot by slot, given slots of shape (k, n).
 
     Sums run over the slots in order and are divided by the sum of the amounts last, as in ``np.average``,
     so that up to seven elements the last bit agrees with matminer's.
     """
-    slots = np.ascontiguousarray(numbers.T, dtype=np.intp)
-    weights = np.ascontiguousarray(amounts.T)[:, :, None]
-    total = weights.sum(axis=0)
-    low, high, mean = _extremes_and_sum(properties, slots, weights)
+    slots = np.ascontiguousarray(numbers, dtype=np.intp)
+    weights = np.ascontiguousarray(amounts)
+    total = weights.sum(axis=0)[:, None]
+    # Each weight once for every property, so that products run over whole arrays.
+    spread = np.repeat(weights, properties.shape[1], axis=1).reshape(*weights.shape, -1)
+    low, high, mean = _extremes_and_sum(properties, slots, spread)
     mean /= total
-    deviation = _sum_of_deviations(properties, slots, weights, mean)
+    deviation = _sum_of_deviations(properties, slots, spread, mean)
     deviation /= total
     by_statistic = features.reshape(len(features), len(MAGPIE_PROPERTIES), len(MAGPIE_STATISTICS))
-    statistics = (low, high, high - low, mean, deviation, _mode(properties, numbers, amounts))
+    statistics = (low, high, high - low, mean, deviation, _mode(properties, slots, weights))
     for j, statistic in enumerate(statistics):
         by_statistic[:, :, j] = statistic
 
@@ -264,10 +280,11 @@ def _magpie_of_one(
 def _extremes_and_sum(
     properties: NDArray[np.float64], slots: NDArray[np.intp], weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return smallest, largest and weighted sum over slots (k, n) with weights (k, n, 1), each of shape (n, 22)."""
+    """Return smallest, largest and weighted sum over slots (k, n) with weights (k, n, 22), each of shape (n, 22)."""
     low = properties[slots[0]]
     high, weighted, values = low.copy(), low * weights[0], np.empty_like(low)
     for slot, weight in zip(slots[1:], weights[1:], strict=True):
+        # Clipping spares numpy a buffered copy; the numbers were checked before.
         properties.take(slot, axis=0, out=values, mode="clip")
         np.minimum(low, values, out=low)
         np.maximum(high, values, out=high)
@@ -285,7 +302,6 @@ def _sum_of_deviations(
     """Return the weighted sum of absolute deviations from the mean, shape (n, 22)."""
     deviation, values = np.zeros_like(mean), np.empty_like(mean)
     for slot, weight in zip(slots, weights, strict=True):
-        # Clipping spares numpy a buffered copy; the numbers were checked before.
         properties.take(slot, axis=0, out=values, mode="clip")
         values -= mean
         np.abs(values, out=values)
@@ -295,15 +311,15 @@ def _sum_of_deviations(
 
 
 def _mode(
-    properties: NDArray[np.float64], numbers: NDArray[np.int16], amounts: NDArray[np.float64]
+    properties: NDArray[np.float64], slots: NDArray[np.intp], amounts: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    largest = amounts.max(axis=1, keepdims=True)
+    largest, place = amounts.max(axis=0), amounts.argmax(axis=0)
     # The comparison of np.isclose, with its default tolerances; an empty slot is never a mode.
     is_near = (largest - amounts <= 1e-8 + 1e-5 * largest) & (amounts > 0)
-    top = np.take_along_axis(numbers, amounts.argmax(axis=1)[:, None], axis=1)
-    mode = properties[top[:, 0]]
-    tied = np.flatnonzero(is_near.sum(axis=1) > 1)
+    top = slots[place, np.arange(len(place))]
+    mode = np.asarray(properties[top])
+    tied = np.flatnonzero(is_near.sum(axis=0) > 1)
     if len(tied):
-        candidates = np.where(is_near[tied], numbers[tied], top[tied])
-        mode[tied] = properties[candidates].min(axis=1)
+        candidates = np.where(is_near[:, tied], slots[:, tied], top[tied])
+        mode[tied] = properties[candidates].min(axis=0)
     return mode

@@ -52,8 +52,10 @@ class Amounts:
 
     def get(self, *symbols: str) -> Array:
         """Return the sum of some elements, shape (n,)."""
-        columns = [self.place[s] for s in symbols if s in self.place]
-        return np.asarray(self.values[:, columns].sum(axis=1))
+        columns = [self.values[:, self.place[s]] for s in symbols if s in self.place]
+        if not columns:
+            return np.zeros(len(self.values))
+        return np.asarray(sum(columns[1:], columns[0]))
 
 
 def family_codes(values: Array, symbols: Sequence[str], is_glass: Bools) -> NDArray[np.intp]:
