@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,8 @@ BLOCK = 65_536
 PART_ROWS = 131_072
 MOST_THREADS = 4
 """Each holds a block, so that memory stays below 2 GB."""
+POLL_S = 0.02
+"""How often is asked whether the first block has taught what the others use."""
 RECORD = "screen.json"
 SPACE_COPY = "space.toml"
 HULL_ROW = "hull_row"
@@ -78,6 +80,20 @@ DOUBTS: tuple[str, ...] = (
     "the interval is too wide",
 )
 """Why a prediction has not earned trust; bit i of the column ``doubts`` stands for the i-th."""
+
+_GROUPS: Mapping[str, tuple[str, ...]] = {
+    "oxygen": ("O",), "sulfur": ("S",), "sulfur and selenium": ("S", "Se"), "halogens": ("F", "Cl", "Br", "I"),
+    "hydrogen": ("H",),
+}  # fmt: skip
+_DRAWN_BY_WATER = ("sulfur and selenium", "halogens", "hydrogen")
+"""Where there are more of these than of oxygen, water is drawn."""
+
+_PLAIN = (
+    "candidate", "system", "log_sigma", "log_sigma_half", "ea_ev", "ea_half", "novelty", "resistance_ohm_cm2",
+    "cost_usd_kg", "hhi_production", "hhi_reserve", "radius_mismatch", "hull_distance",
+)  # fmt: skip
+"""Columns whose values mostly differ from row to row, so that a dictionary of them would save nothing."""
+PAGE_BYTES = 4 << 20
 
 _METAL_MISMATCH = BLOCKS["field"].start + FIELD_NAMES.index("dopant_radius_mismatch")
 _METAL_RADIUS = BLOCKS["field"].start + FIELD_NAMES.index("metal_radius")
@@ -185,6 +201,7 @@ class Scorer:
         self.is_rare = np.array([papers.get(name, 0) < domain["least_papers"] for name in FAMILIES])
         self.is_outside = np.array([_is_outside(route.sample, domain["ranges"]) for route in lattice.routes])
         self.is_toxic = np.array([s in TOXIC_ELEMENTS for s in lattice.order])
+        self.sums = self._sums()
 
     def score(self, drawn: Drawn, clock: Clock | None = None) -> dict[str, NDArray[Any]]:
         """Return every column but the amounts and the route, each of shape (n,)."""
@@ -259,30 +276,43 @@ class Scorer:
         distance[framework[kept]] = apart[kept]
         return {HULL_ROW: row, "hull_mev_atom": energy, "hull_distance": distance}
 
-    def _composition(self, counts: NDArray[np.int64], features: Array) -> dict[str, NDArray[Any]]:
-        mass = counts * self.mass
-        total = mass.sum(axis=1)
-        out: dict[str, NDArray[Any]] = {}
-        for name, values in self.per_kg.items():
-            known = ~np.isnan(values)
+    def _sums(self) -> dict[str, Array]:
+        """Return what a unit of each element adds to sums that tell cost, supply risk and hazards."""
+        is_of = {name: np.array([float(s in symbols) for s in self.lattice.order]) for name, symbols in _GROUPS.items()}
+        known = {name: ~np.isnan(values) for name, values in self.per_kg.items()}
+        return {
+            "mass": self.mass,
             # A missing index is left out of the mean; a missing price leaves the cost unknown.
-            weight = total if name == "cost_usd_kg" else mass[:, known].sum(axis=1)
-            out[name] = mass[:, known] @ values[known] / weight
-            if name == "cost_usd_kg":
-                out[name][(counts[:, ~known] > 0).any(axis=1)] = math.nan
-        n = {s: counts[:, i] for i, s in enumerate(self.lattice.order)}
-        zero = np.zeros(len(counts), dtype=np.int64)
-        oxygen, sulfur = n.get("O", zero), n.get("S", zero)
-        halogen = sum((n.get(s, zero) for s in ("F", "Cl", "Br", "I")), zero)
-        out["gives_h2s"] = np.asarray(sulfur > oxygen)
-        drawn_by_water = (sulfur + n.get("Se", zero), halogen, n.get("H", zero))
-        out["is_hygroscopic"] = np.any([part > oxygen for part in drawn_by_water], axis=0)
-        out["is_toxic"] = np.asarray((counts[:, self.is_toxic] > 0).any(axis=1))
-        bits = np.uint64(1) << np.arange(counts.shape[1], dtype=np.uint64)
-        out["system"] = ((counts > 0) * bits).sum(axis=1, dtype=np.uint64)
+            **{f"{name} known": self.mass * of for name, of in known.items()},
+            **{name: self.mass * np.nan_to_num(values) for name, values in self.per_kg.items()},
+            "unpriced": (~known["cost_usd_kg"]).astype(np.float64),
+            "toxic": self.is_toxic.astype(np.float64),
+            **is_of,
+        }
+
+    def _composition(self, counts: NDArray[np.int64], features: Array) -> dict[str, NDArray[Any]]:
+        n = dict(zip(self.sums, (counts.astype(np.float64) @ np.column_stack([*self.sums.values()])).T, strict=True))
+        out: dict[str, NDArray[Any]] = {}
+        for name in self.per_kg:
+            out[name] = n[name] / n["mass" if name == "cost_usd_kg" else f"{name} known"]
+        out["cost_usd_kg"][n["unpriced"] > 0] = math.nan
+        oxygen = n["oxygen"]
+        out["gives_h2s"] = n["sulfur"] > oxygen
+        out["is_hygroscopic"] = np.any([n[name] > oxygen for name in _DRAWN_BY_WATER], axis=0)
+        out["is_toxic"] = n["toxic"] > 0
+        out["system"] = _systems(counts)
         mismatch = np.abs(features[:, _METAL_MISMATCH]) / features[:, _METAL_RADIUS]
         out["radius_mismatch"] = mismatch
         return out
+
+
+def _systems(counts: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return which elements each row holds, bit i for the i-th, shape (n,)."""
+    # Sums of up to 32 powers of two are exact in double precision.
+    place = np.arange(counts.shape[1])
+    powers = np.exp2(place % 32)[:, None] * (place[:, None] // 32 == np.arange(2))
+    low, high = ((counts > 0).astype(np.float64) @ powers).astype(np.uint64).T
+    return np.asarray(low | high << np.uint64(32))
 
 
 def _is_outside(sample: Any, ranges: Mapping[str, Any]) -> bool:  # noqa: ANN401
@@ -307,7 +337,8 @@ def _parquet() -> Any:  # noqa: ANN401
 def _table(lattice: Lattice, drawn: Drawn, found: Mapping[str, NDArray[Any]], first: int) -> Any:  # noqa: ANN401
     pa, _ = _parquet()
     columns: dict[str, Any] = {"candidate": np.arange(first, first + len(drawn), dtype=np.int64)}
-    columns |= {f"n_{s}": drawn.counts[:, i].astype(np.int32) for i, s in enumerate(lattice.order)}
+    counts = np.ascontiguousarray(drawn.counts.astype(np.int32).T)
+    columns |= {f"n_{s}": of for s, of in zip(lattice.order, counts, strict=True)}
     columns["route"] = drawn.route.astype(np.int32)
     for name in (*ROUTE_COLUMNS, EXCESS):
         values = route_values(lattice, name)
@@ -316,16 +347,35 @@ def _table(lattice: Lattice, drawn: Drawn, found: Mapping[str, NDArray[Any]], fi
             codes = np.array([distinct.index(v) for v in values], dtype=np.int32)
             columns[name] = pa.DictionaryArray.from_arrays(codes[drawn.route], distinct)
         else:
-            numbers = values[drawn.route].astype(np.float32)
-            columns[name] = pa.array(numbers, mask=np.isnan(numbers))
+            columns[name] = _nullable(values.astype(np.float32)[drawn.route])
     for name, numbers in found.items():
         if name == "family":
             columns[name] = pa.DictionaryArray.from_arrays(numbers.astype(np.int32), list(FAMILIES))
         elif numbers.dtype == np.float64:
-            columns[name] = pa.array(numbers.astype(np.float32), mask=np.isnan(numbers))
+            columns[name] = _nullable(numbers.astype(np.float32))
         else:
             columns[name] = numbers
     return pa.table(columns)
+
+
+def _nullable(numbers: NDArray[np.float32]) -> Any:  # noqa: ANN401
+    pa, _ = _parquet()
+    missing = np.isnan(numbers)
+    return pa.array(numbers, mask=missing if missing.any() else None)
+
+
+def _write_part(tables: list[Any], path: Path) -> None:
+    pa, pq = _parquet()
+    table = pa.concat_tables(tables)
+    pq.write_table(
+        table,
+        path,
+        compression="lz4",
+        use_dictionary=[name for name in table.schema.names if name not in _PLAIN],
+        column_encoding={"candidate": "DELTA_BINARY_PACKED"},
+        data_page_size=PAGE_BYTES,
+        max_rows_per_page=PART_ROWS,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,7 +418,7 @@ def screen(
         InputError: If the space, the folder or a number cannot be used.
         MissingExtraError: If the packages for Parquet are not installed.
     """
-    pa, pq = _parquet()
+    _parquet()
     lattice = any_lattice(space)
     models, prices = load_models(), prices or default_prices()
     scorer = Scorer(lattice, models, prices)
@@ -384,14 +434,14 @@ def screen(
         waiting.append(_table(lattice, drawn, found, done))
         done += len(drawn)
         if sum(map(len, waiting)) >= PART_ROWS:
-            pq.write_table(pa.concat_tables(waiting), out / f"part-{n_parts:05d}.parquet")
+            _write_part(waiting, out / f"part-{n_parts:05d}.parquet")
             waiting, n_parts = [], n_parts + 1
         clock.lap("write", now)
         if on_progress:
             on_progress(done)
     now = time.thread_time()
     if waiting:
-        pq.write_table(pa.concat_tables(waiting), out / f"part-{n_parts:05d}.parquet")
+        _write_part(waiting, out / f"part-{n_parts:05d}.parquet")
     clock.lap("write", now)
     clock.total = time.perf_counter() - clock.started
     _write_record(lattice, space, out, {"n": done, "asked": n, "sampling": sampling, "seed": seed}, models, prices)
@@ -412,16 +462,18 @@ def _scored(scorer: Scorer, blocks: Iterator[Drawn], clock: Clock) -> Iterator[t
             if not waiting:
                 return
             # The first block teaches what the others use.
+            while not scorer.bulk.has_learned and not waiting[0][1].done():
+                wait([waiting[0][1]], timeout=POLL_S)
             if drawn is None or len(waiting) > n_threads or not scorer.bulk.has_learned:
                 done, future = waiting.popleft()
                 yield done, future.result()
 
 
 def _blocks(chunks: Iterator[Drawn]) -> Iterator[Drawn]:
-    """Yield the same candidates in blocks of about `BLOCK`."""
+    """Yield the same candidates in blocks of about `BLOCK`, without the steps that they were drawn by."""
     waiting: list[Drawn] = []
     for chunk in chunks:
-        waiting.append(chunk)
+        waiting.append(Drawn(np.empty((len(chunk), 0), dtype=np.int16), chunk.counts, chunk.route))
         if sum(map(len, waiting)) >= BLOCK:
             yield joined(waiting)
             waiting = []
