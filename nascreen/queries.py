@@ -12,6 +12,7 @@ import re
 import shutil
 import tempfile
 import weakref
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,8 @@ MOST_TOP = 100_000
 USUAL_N = 20_000
 """Candidates scored of a space that is too large to score whole, where nothing else is said."""
 FIRST_LOOK = 2000
+LEAST_LOOKED_UP = 64
+"""Candidates whose compositions are looked up at once, where they may be the same."""
 MOST_PARETO = 4
 FORMATS = ("table", "csv", "json", "parquet")
 
@@ -245,11 +248,10 @@ class Screened:
         names = _sort_columns(sort, columns)
         limit, last = per_system or MOST_TOP, offset + top
         if len(names) > 1:
-            chosen = self._pareto(source, condition, names, last + 1, limit)
+            chosen, n_matching = self._pareto(source, condition, names, last + 1, limit)
         else:
-            chosen = self._sorted(source, condition, names[0], last + 1, limit)
+            chosen, n_matching = self._sorted(source, condition, names[0], last + 1, limit)
         rows = self._rows(source, chosen[offset:last], probability)
-        n_matching = self._count(source, condition)
         return Found(rows, n_matching, self.record["n"], self.record, len(chosen) > last, self.notes)
 
     def sample(self, candidate: int) -> Sample:
@@ -275,53 +277,35 @@ class Screened:
         # A cursor of its own for each, so that several threads may ask at once.
         return self._database.cursor().execute(sql, list(values))
 
-    def _count(self, source: str, condition: Condition) -> int:
-        sql = f"SELECT count(*) FROM {source} WHERE {condition.sql}"  # noqa: S608 - values are bound
-        return int(self._execute(sql, condition.values).fetchone()[0])
-
     def _sorted(
         self, source: str, condition: Condition, column: tuple[str, bool], top: int, limit: int
-    ) -> list[tuple[int, int]]:
+    ) -> tuple[list[tuple[int, int]], int]:
+        """Return (candidate, rank) of the first ones that may stand together, and how many match the filter."""
         name, is_down = column
-        n, found = max(FIRST_LOOK, 4 * top), []
+        n, known = max(FIRST_LOOK, 4 * top), dict[int, bytes]()
+        # All are counted in the record; of a filter, what matches is found once, to be counted and sorted.
+        selected = f'SELECT candidate, system, "{name}" AS value FROM {source}'  # noqa: S608 - nothing of a person's text
+        matching, total = f"({selected})", str(self.record["n"])
+        if condition.sql != "TRUE":
+            matching, total = "matching", "(SELECT count(*) FROM matching)"
+        prefix = f"WITH matching AS MATERIALIZED ({selected} WHERE {condition.sql}) " if matching == "matching" else ""
         while True:
             sql = (
-                f'SELECT candidate, system, "{name}" FROM {source} WHERE {condition.sql} '  # noqa: S608 - values are bound
-                f'ORDER BY "{name}" {"DESC" if is_down else "ASC"} NULLS LAST, candidate LIMIT {n}'
+                f"{prefix}SELECT candidate, system, value, {total} AS total FROM {matching} "  # noqa: S608 - values are bound
+                f"ORDER BY value {'DESC' if is_down else 'ASC'} NULLS LAST, candidate LIMIT {n}"
             )
             arrays = self._execute(sql, condition.values).fetchnumpy()
-            found = self._varied(arrays["candidate"], arrays["system"], _plain(arrays[name]), top, limit)
+            found = _Variety(self._compositions, limit, known).passing(arrays["candidate"], arrays["system"], top)
             if len(found) >= top or len(arrays["candidate"]) < n:
-                return found
+                n_matching = int(arrays["total"][0]) if len(arrays["total"]) else 0
+                return _ranked(arrays["candidate"], _plain(arrays["value"]), found), n_matching
             n *= 20
 
-    def _varied(
-        self, candidates: NDArray[Any], systems: NDArray[Any], values: NDArray[Any], top: int, limit: int
-    ) -> list[tuple[int, int]]:
-        """Return (candidate, rank) of the first ones, one per composition and so many per system."""
-        compositions = self._compositions(candidates)
-        seen: set[bytes] = set()
-        per_system: dict[int, int] = {}
-        found: list[tuple[int, int]] = []
-        last: Any = None
-        for position, (candidate, system) in enumerate(zip(candidates, systems, strict=True)):
-            key = compositions[position].tobytes()
-            if key in seen or per_system.get(int(system), 0) >= limit:
-                continue
-            seen.add(key)
-            per_system[int(system)] = per_system.get(int(system), 0) + 1
-            is_tied = bool(found) and values[position] == last
-            found.append((int(candidate), found[-1][1] if is_tied else len(found) + 1))
-            last = values[position]
-            if len(found) == top:
-                break
-        return found
-
-    def _compositions(self, candidates: NDArray[Any]) -> NDArray[np.int64]:
+    def _compositions(self, candidates: Sequence[int]) -> NDArray[np.int64]:
+        """Return the composition of each candidate in its lowest terms, shape (n, elements)."""
         counts = ", ".join(f"n_{s}" for s in self.lattice.order)
-        files = self._source("")
-        sql = f"SELECT candidate, {counts} FROM {files} WHERE candidate IN (SELECT unnest(?))"  # noqa: S608
-        arrays = self._execute(sql, [[int(c) for c in candidates]]).fetchnumpy()
+        sql = f"SELECT candidate, {counts} FROM read_parquet(?) WHERE candidate IN (SELECT unnest(?))"  # noqa: S608
+        arrays = self._execute(sql, [self.parts, list(candidates)]).fetchnumpy()
         order = np.argsort(arrays["candidate"])
         table = np.column_stack([arrays[f"n_{s}"] for s in self.lattice.order]).astype(np.int64)[order]
         table //= np.gcd.reduce(table, axis=1, keepdims=True) if len(table) else 1
@@ -329,32 +313,25 @@ class Screened:
 
     def _pareto(
         self, source: str, condition: Condition, columns: Sequence[tuple[str, bool]], top: int, limit: int
-    ) -> list[tuple[int, int]]:
+    ) -> tuple[list[tuple[int, int]], int]:
         names = ", ".join(f'"{name}"' for name, _ in columns)
         sql = f"SELECT candidate, system, {names} FROM {source} WHERE {condition.sql}"  # noqa: S608 - values are bound
         arrays = self._execute(sql, condition.values).fetchnumpy()
         values = np.column_stack([_plain(arrays[n]).astype(np.float64) * (1 if d else -1) for n, d in columns])
         known = np.flatnonzero(~np.isnan(values).any(axis=1))
         found: list[tuple[int, int]] = []
-        front = 1
-        kept_system: dict[int, int] = {}
-        seen: set[bytes] = set()
+        front, variety = 1, _Variety(self._compositions, limit, {})
         while len(known) and len(found) < top:
             here = pareto_front(values[known])
             rows = known[here]
             rows = rows[np.lexsort((arrays["candidate"][rows], -values[rows, 0]))]
-            compositions = self._compositions(arrays["candidate"][rows])
-            for row, composition in zip(rows, compositions, strict=True):
-                system = int(arrays["system"][row])
-                key = composition.tobytes()
-                if len(found) < top and key not in seen and kept_system.get(system, 0) < limit:
-                    seen.add(key)
-                    kept_system[system] = kept_system.get(system, 0) + 1
-                    found.append((int(arrays["candidate"][row]), front))
+            candidates = arrays["candidate"][rows]
+            passing = variety.passing(candidates, arrays["system"][rows], top - len(found))
+            found += [(int(candidates[i]), front) for i in passing]
             mask = np.ones(len(known), dtype=np.bool_)
             mask[here] = False
             known, front = known[mask], front + 1
-        return found
+        return found, len(values)
 
     def _rows(self, source: str, chosen: Sequence[tuple[int, int]], probability: str) -> list[dict[str, Any]]:
         names = [c.name for c in self.columns if not c.name.startswith("amount_")]
@@ -377,6 +354,63 @@ class Screened:
         values = {k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in row.items() if v not in (None, "")}
         reasons = [text for i, text in enumerate(DOUBTS) if doubts >> i & 1]
         return {"rank": rank, "formula": formula, **values, "domain_note": "; ".join(reasons)}
+
+
+class _Variety:
+    """Lets through one candidate per composition and so many per system.
+
+    Only candidates of the same system may share a composition, so that only theirs are looked up.
+    """
+
+    def __init__(
+        self, compositions: Callable[[Sequence[int]], NDArray[np.int64]], limit: int, known: dict[int, bytes]
+    ) -> None:
+        self.compositions, self.limit, self.known = compositions, limit, known
+        self.kept: dict[int, list[int]] = {}
+
+    def passing(self, candidates: NDArray[Any], systems: NDArray[Any], most: int) -> list[int]:
+        """Return the places of the first ones that pass, in order."""
+        found: list[int] = []
+        size, stop = max(LEAST_LOOKED_UP, 2 * most), 0
+        while stop < len(candidates):
+            part = slice(stop, stop + size)
+            start, stop, size = stop, stop + size, 4 * size
+            here = [(int(c), int(s)) for c, s in zip(candidates[part], systems[part], strict=True)]
+            self._look_up(here)
+            for place, (candidate, system) in enumerate(here, start):
+                if len(found) == most:
+                    return found
+                if self._passes(candidate, system):
+                    self.kept.setdefault(system, []).append(candidate)
+                    found.append(place)
+        return found
+
+    def _passes(self, candidate: int, system: int) -> bool:
+        kept = self.kept.get(system, [])
+        return not kept or (
+            len(kept) < self.limit and self.known[candidate] not in {self.known[other] for other in kept}
+        )
+
+    def _look_up(self, here: Sequence[tuple[int, int]]) -> None:
+        if self.limit == 1:
+            return
+        times = Counter(system for _, system in here if len(self.kept.get(system, [])) < self.limit)
+        shared = {system for system, n in times.items() if n > 1 or system in self.kept}
+        wanted = {candidate for candidate, system in here if system in shared}
+        wanted |= {candidate for system in shared for candidate in self.kept.get(system, [])}
+        new = sorted(wanted - self.known.keys())
+        if new:
+            rows = self.compositions(new)
+            self.known |= {candidate: row.tobytes() for candidate, row in zip(new, rows, strict=True)}
+
+
+def _ranked(candidates: NDArray[Any], values: NDArray[Any], places: Sequence[int]) -> list[tuple[int, int]]:
+    """Return each candidate with its rank, which those of equal value share."""
+    found: list[tuple[int, int]] = []
+    for number, place in enumerate(places, 1):
+        is_tied = bool(found) and values[place] == values[places[number - 2]]
+        found.append((int(candidates[place]), found[-1][1] if is_tied else number))
+    return found
 
 
 _PROBABILITY = FilterColumn("probability", "number", "Probability that all targets are met")
