@@ -41,8 +41,8 @@ from nascreen.records import Sample
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-ROWS = 1024
-"""Rows computed at once, so that what lies between, and their features, stay in the cache."""
+ROWS = 4096
+"""Rows computed at once, so that what lies between stays in the cache."""
 SMALLEST_CHARGE = 0.06
 """Charges up to this might pass for the rounding of printed amounts."""
 

@@ -169,20 +169,24 @@ class _Known:
 
     def nearest_within(self, counts: Array | NDArray[np.int64], within: float) -> tuple[NDArray[np.intp], Array]:
         """Return the nearest and its distance as `nearest_computed` does, for a short distance."""
-        roots = self.roots_of(counts)
+        least = 1 - within**2 / 2
+        # The product is at most the length of what is shared.
+        shared = counts[:, self.columns].sum(axis=1)
+        looked_at = np.flatnonzero(shared >= (least - MARGIN) ** 2 * counts.sum(axis=1))
+        roots = self.roots_of(counts[looked_at])
         single = roots.astype(np.float32)
-        best, nearest = np.full(len(counts), -1, dtype=np.float32), np.full(len(counts), -1)
-        for members, rows in self._pairs(single, 1 - within**2 / 2):
+        best, place = np.full(len(roots), -1, dtype=np.float32), np.full(len(roots), -1)
+        for members, rows in self._pairs(single, least):
             product = single[rows] @ self.single[:, members]
-            place = product.argmax(axis=1)
-            value, found = product[np.arange(len(rows)), place], members[place]
-            is_better = (value > best[rows]) | ((value == best[rows]) & (found < nearest[rows]))
-            best[rows[is_better]], nearest[rows[is_better]] = value[is_better], found[is_better]
-        distance = np.full(len(counts), math.inf)
-        some = np.flatnonzero(nearest >= 0)
-        distance[some] = self.distance(roots[some], nearest[some])
-        nearest[distance > within] = -1
-        distance[distance > within] = math.inf
+            top = product.argmax(axis=1)
+            value, found = product[np.arange(len(rows)), top], members[top]
+            is_better = (value > best[rows]) | ((value == best[rows]) & (found < place[rows]))
+            best[rows[is_better]], place[rows[is_better]] = value[is_better], found[is_better]
+        nearest, distance = np.full(len(counts), -1), np.full(len(counts), math.inf)
+        some = np.flatnonzero(place >= 0)
+        apart = self.distance(roots[some], place[some])
+        kept = some[apart <= within]
+        nearest[looked_at[kept]], distance[looked_at[kept]] = place[kept], apart[apart <= within]
         return nearest, distance
 
     def _pairs(self, roots: NDArray[np.float32], least: float) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
