@@ -37,6 +37,8 @@ WIDTH_LIMIT, ENERGY_WIDTH_LIMIT = 1e-3, 3e-4
 """Most that the truncated quadratic form may move the half widths, in decades of conductivity and in eV."""
 RESERVE = 5.0
 """How many times closer the form is held where its rank is chosen, since other rows may lie further out."""
+TURNED = 256
+"""Rows turned into columns at once: they stay in the cache."""
 LEAST_ROWS = 2048
 """Fewer rows than this go through the ONNX graphs: learning the subspace would cost more than it saves."""
 N_LEARNED = 1024
@@ -508,9 +510,12 @@ class BulkModel:
         return np.asarray(found)
 
     def _trees(self, features: Array) -> Array:
-        columns = np.ascontiguousarray(features.T, dtype=np.float32)
+        columns = np.empty(features.shape[::-1], dtype=np.float32)
+        for start in range(0, len(features), TURNED):
+            columns[:, start : start + TURNED] = features[start : start + TURNED].T
         boosted = self.boosted(columns)
-        columns[np.isnan(columns)] = self.missing
+        for column in map(columns.__getitem__, np.flatnonzero(np.isnan(columns.min(axis=1)))):
+            column[np.isnan(column)] = self.missing
         return np.asarray(np.hstack([boosted, self.grown(columns)]) @ self.shares)
 
     def _read_trees(self, graph: Graph) -> None:

@@ -121,9 +121,11 @@ class _Conditions:
 
     def __init__(self, columns: Single, wanted: Sequence[Asked], *, is_strict: bool) -> None:
         self.columns, self.is_strict = columns, is_strict
-        self.lowest = np.fmin.reduce(columns, axis=1).tolist()
-        self.highest = np.fmax.reduce(columns, axis=1).tolist()
-        self.has_gaps = np.isnan(columns.sum(axis=1)).tolist()
+        # Where a value is missing, so is the smallest; only there is it looked for among the others, which takes long.
+        lowest, highest = columns.min(axis=1), columns.max(axis=1)
+        gaps = np.isnan(lowest)
+        lowest[gaps], highest[gaps] = (of.reduce(columns[gaps], axis=1) for of in (np.fmin, np.fmax))
+        self.lowest, self.highest, self.has_gaps = lowest.tolist(), highest.tolist(), gaps.tolist()
         n = columns.shape[1]
         self.n_bytes = -(-n // 64) * 8
         self.all_rows = self._packed(np.ones(n, dtype=np.bool_))
@@ -134,10 +136,10 @@ class _Conditions:
                 self.holds(asked)
 
     def _packed(self, rows: NDArray[np.bool_]) -> Words:
-        bits = np.zeros(self.n_bytes, dtype=np.uint8)
         packed = np.packbits(rows)
-        bits[: len(packed)] = packed
-        return bits.view(np.uint64)
+        if len(packed) < self.n_bytes:
+            packed = np.concatenate([packed, np.zeros(self.n_bytes - len(packed), dtype=np.uint8)])
+        return packed.view(np.uint64)
 
     def always(self, asked: Asked) -> bool | None:
         """Tell whether a comparison holds for all rows, for none (False), or for some (None)."""
@@ -214,14 +216,24 @@ class _Numbered:
         """Look up what waits and add it."""
         if not self.planes:
             return
-        number = np.zeros(self.n, dtype=np.uint16)
-        for words in self.planes:
-            number += number
-            number += np.unpackbits(words.view(np.uint8), count=self.n)
-        place = number.astype(np.intp)
+        # Byte by byte, so that sums run over the shortest numbers.
+        place = np.zeros(self.n, dtype=np.intp)
+        for start in range(-(-len(self.planes) % 8), len(self.planes), 8):
+            place <<= 8
+            place |= _joined_bits(self.planes[max(start, 0) : start + 8], self.n)
         for target, table in enumerate(self.table):
             self.total[target] += table.take(place)
         self._clear()
+
+
+def _joined_bits(planes: Sequence[Words], n: int) -> NDArray[np.uint8]:
+    """Return the number that up to eight bits of each row make, highest first, shape (n,)."""
+    first, *others = planes
+    number = np.unpackbits(first.view(np.uint8), count=n)
+    for words in others:
+        number += number
+        number |= np.unpackbits(words.view(np.uint8), count=n)
+    return number
 
 
 def _plane(rows_of: Sequence[Words], bit: int) -> Words:
