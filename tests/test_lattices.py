@@ -23,8 +23,10 @@ from nascreen.lattices import (
     Sampling,
     Site,
     Species,
+    _Decoder,
     _Numbering,
     _site_counts,
+    _sizes,
     check_candidate,
     check_drawn,
     check_printed,
@@ -32,6 +34,7 @@ from nascreen.lattices import (
     draw,
     drawn_from,
     formula_of,
+    is_kept,
     lattice_names,
     load_lattice,
     read_lattice,
@@ -477,3 +480,36 @@ def test_an_unknown_space_is_refused_with_the_known_ones() -> None:
         load_lattice("nasikon")
     with pytest.raises(TableError, match=r"'/nowhere/x\.toml' cannot be read"):
         load_lattice("/nowhere/x.toml")
+
+
+@every_space
+def test_a_filling_that_is_looked_up_is_the_one_that_is_computed(name: str) -> None:
+    rng = np.random.default_rng(0)
+    for site in load_lattice(name).sites:
+        numbering = _Numbering(site)
+        numbers = rng.integers(0, numbering.size, size=300)
+        computed = numbering.filling(numbers)
+        assert numbering.table is None or numbering.n_ways < 300
+        numbering.n_asked = numbering.n_ways
+        looked_up = numbering.filling(numbers)
+        assert numbering.table is not None
+        assert (looked_up == computed).all()
+
+
+@every_space
+def test_of_random_numbers_exactly_those_that_keep_range_and_rules_become_candidates(name: str) -> None:
+    lattice = load_lattice(name)
+    rng = np.random.default_rng(0)
+    digits = [rng.integers(0, size, size=4000) for size in _sizes(lattice)]
+    numberings = [_Numbering(site) for site in lattice.sites]
+    steps = np.hstack([n.filling(digit) for n, digit in zip(numberings, digits, strict=False)]).astype(np.int64)
+    counts = steps @ lattice.matrix
+    if lattice.mobile:
+        counts[:, lattice.order.index(lattice.mobile)] -= steps @ lattice.charges
+    every = Drawn(steps, counts, digits[-1])
+    expected = every.take(is_kept(lattice, every))
+    found = _Decoder(lattice)(digits)
+    assert 0 < len(expected) <= len(every)
+    assert (found.steps == expected.steps).all()
+    assert (found.counts == expected.counts).all()
+    assert (found.route == expected.route).all()

@@ -28,7 +28,7 @@ from nascreen.cli import main
 from nascreen.errors import InputError, MissingExtraError, RangeError, TableError
 from nascreen.lattices import ROUTE_COLUMNS
 from nascreen.models import load_models
-from nascreen.queries import HIGHER_IS_BETTER, Found, Screened, pareto_front, scored_space
+from nascreen.queries import HIGHER_IS_BETTER, Found, Screened, _Variety, pareto_front, scored_space
 from nascreen.records import FIELD_NAMES, Sample
 from nascreen.screening import score
 from nascreen.spaces import count, generate
@@ -412,3 +412,24 @@ def test_a_wrong_request_is_refused_before_any_work(
     code, printed, said = command(arguments, monkeypatch, capsys)
     assert (code, printed) == (2, "")
     assert message in said
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), max_size=300),
+    st.integers(1, 60),
+    st.sampled_from([1, 2, 5, 1000]),
+)
+def test_variety_is_that_of_looking_at_every_composition(rows: list[tuple[int, int]], top: int, limit: int) -> None:
+    compositions = np.array([[system, kind] for system, kind in rows]).reshape(-1, 2)
+    expected: list[int] = []
+    for place, row in enumerate(rows):
+        kept = [rows[i] for i in expected]
+        if row not in kept and sum(other[0] == row[0] for other in kept) < limit:
+            expected.append(place)
+    variety = _Variety(lambda candidates: compositions[np.array(candidates) - 7], limit, {})
+    candidates = np.arange(len(rows)) + 7
+    first = variety.passing(candidates, compositions[:, 0], top)
+    assert first == expected[:top]
+    after = first[-1] + 1 if first else 0
+    rest = variety.passing(candidates[after:], compositions[after:, 0], len(rows))
+    assert [place + after for place in rest] == expected[top:]

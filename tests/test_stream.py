@@ -22,7 +22,7 @@ from nascreen.features import feature_matrix
 from nascreen.lattices import draw, lattice_names, load_lattice, samples_of
 from nascreen.models import load_models
 from nascreen.screening import score
-from nascreen.stream import DOUBTS, RECORD, Scorer, default_prices, read_prices, screen
+from nascreen.stream import DOUBTS, RECORD, Scorer, _systems, default_prices, read_prices, screen
 
 every_space = pytest.mark.parametrize("name", lattice_names())
 
@@ -243,3 +243,10 @@ def test_the_command_says_the_count_first_and_where_it_went(
     assert "60 candidates scored to" in printed
     assert "of 2013-09" in printed
     assert len(pq.read_table(sorted(out.glob("*.parquet")))) == 60
+
+
+def test_a_system_tells_which_of_up_to_64_elements_a_candidate_holds() -> None:
+    counts = np.random.default_rng(0).integers(0, 3, size=(200, 64))
+    expected = [sum(1 << i for i, n in enumerate(row) if n) for row in counts.tolist()]
+    assert _systems(counts).tolist() == expected
+    assert _systems(counts[:, :40]).tolist() == [system % 2**40 for system in expected]
