@@ -878,10 +878,11 @@ class _Decoder:
 
     def __call__(self, digits: Sequence[Integers]) -> Drawn:
         lattice, route = self.lattice, digits[-1].astype(np.intp)
-        slots: list[list[tuple[NDArray[np.intp], NDArray[Any]]]] = []
+        slots: list[list[tuple[NDArray[np.intp], Array]]] = []
         for numbering, species, digit in zip(self.numberings, self.species, digits, strict=False):
             chosen, amounts = numbering.parts(digit)
-            slots.append([(of.take(chosen), amount) for of, amount in zip(species, amounts, strict=True)])
+            of_site = zip(species, amounts.astype(np.float64), strict=True)
+            slots.append([(of.take(chosen), amount) for of, amount in of_site])
         balancing, *totals = (self._sum(slots, column) for column in self.sums)
         lowest, highest = (float(value * lattice.scale) for value in lattice.mobile_range)
         kept = (balancing >= lowest) & (balancing <= highest)
@@ -899,7 +900,7 @@ class _Decoder:
             counts[:, lattice.order.index(lattice.mobile)] -= made[:, -1]
         return Drawn(steps, counts, route.take(rows))
 
-    def _sum(self, slots: Sequence[Sequence[tuple[NDArray[np.intp], NDArray[Any]]]], brought: Array) -> Array:
+    def _sum(self, slots: Sequence[Sequence[tuple[NDArray[np.intp], Array]]], brought: Array) -> Array:
         """Return what the species of each candidate bring in all, given what one step of each brings."""
         total = np.zeros(len(slots[0][0][0]) if slots else 0)
         for species, of_site in zip(self.species, slots, strict=True):
