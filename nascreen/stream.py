@@ -269,7 +269,8 @@ class Scorer:
         row, energy = np.full(len(counts), -1, dtype=np.int32), np.full(len(counts), math.nan)
         distance = energy.copy()
         framework = np.flatnonzero(family == FAMILIES.index("nasicon"))
-        nearest, apart = nearest_computed(counts[framework], self.lattice.order, TRUSTED_DISTANCE)
+        some = counts if len(framework) == len(counts) else counts[framework]
+        nearest, apart = nearest_computed(some, self.lattice.order, TRUSTED_DISTANCE)
         kept = nearest >= 0
         row[framework[kept]] = nearest[kept]
         energy[framework[kept]] = computed_nasicons().energies_mev[nearest[kept]]
