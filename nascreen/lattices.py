@@ -47,6 +47,8 @@ SAMPLED = 256
 """Rows from which the most common elements are known well enough."""
 NEAR = 1e-9
 """Sums this close to the value of a rule are taken as equal to it."""
+SLICE = 4096
+"""Numbers whose candidates are given out at once."""
 MOST_SUPPORTS = 100_000
 MOST_ROUTES = 10_000
 MOST_STEPS = 1000
@@ -237,7 +239,7 @@ class Drawn:
     counts: Integers
     route: NDArray[np.intp]
 
-    def take(self, rows: Bools | NDArray[np.intp]) -> Drawn:
+    def take(self, rows: Bools | NDArray[np.intp] | slice) -> Drawn:
         """Return some of the candidates."""
         return Drawn(self.steps[rows], self.counts[rows], self.route[rows])
 
@@ -876,7 +878,8 @@ class _Decoder:
         sums = np.column_stack([balancing, brought @ self.rules.weights])
         self.sums = [np.append(column, 0.0) for column in sums.T]
 
-    def __call__(self, digits: Sequence[Integers]) -> Drawn:
+    def placed(self, digits: Sequence[Integers]) -> tuple[Drawn, NDArray[np.intp]]:
+        """Return candidates, and the place of each among the numbers, shape (n,)."""
         lattice, route = self.lattice, digits[-1].astype(np.intp)
         slots: list[list[tuple[NDArray[np.intp], Array]]] = []
         for numbering, species, digit in zip(self.numberings, self.species, digits, strict=False):
@@ -898,7 +901,7 @@ class _Decoder:
         counts = made[:, :-1]
         if lattice.mobile:
             counts[:, lattice.order.index(lattice.mobile)] -= made[:, -1]
-        return Drawn(steps, counts, route.take(rows))
+        return Drawn(steps, counts, route.take(rows)), rows
 
     def _sum(self, slots: Sequence[Sequence[tuple[NDArray[np.intp], Array]]], brought: Array) -> Array:
         """Return what the species of each candidate bring in all, given what one step of each brings."""
@@ -1127,7 +1130,7 @@ def draw(lattice: Lattice, n: int, sampling: Sampling = "random", seed: int = 0)
         seed: Seed of the draw; the same arguments give the same candidates.
 
     Yields:
-        Chunks of up to `CHUNK` candidates.
+        Chunks of up to `SLICE` candidates: what comes of so many numbers, however many are decoded at once.
 
     Raises:
         RangeError: If `n` or `seed` is out of range.
@@ -1143,13 +1146,18 @@ def draw(lattice: Lattice, n: int, sampling: Sampling = "random", seed: int = 0)
     }[sampling]()
     seen, n_found, n_fruitless = _Seen(), 0, 0
     for digits in source:
-        drawn = _decoder(lattice)(digits)
-        drawn = drawn.take(seen.new(candidate_keys(lattice, drawn))[: n - n_found])
-        n_fruitless = 0 if len(drawn) else n_fruitless + len(digits[0])
-        if len(drawn):
-            check_drawn(lattice, drawn)
-            n_found += len(drawn)
-            yield drawn
+        drawn, places = _decoder(lattice).placed(digits)
+        new = seen.new(candidate_keys(lattice, drawn))[: n - n_found]
+        drawn, places = drawn.take(new), places[new]
+        check_drawn(lattice, drawn)
+        bounds = np.searchsorted(places, range(0, len(digits[0]) + SLICE, SLICE)).tolist()
+        for first, last in itertools.pairwise(bounds):
+            n_fruitless = 0 if last > first else n_fruitless + SLICE
+            if last > first:
+                n_found += last - first
+                yield drawn.take(slice(first, last))
+            if n_found == n or n_fruitless > FRUITLESS_DRAWS:
+                break
         if n_found == n or n_fruitless > FRUITLESS_DRAWS:
             break
     if not n_found:
