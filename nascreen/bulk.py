@@ -513,15 +513,23 @@ class BulkModel:
         columns = np.empty(features.shape[::-1], dtype=np.float32)
         for start in range(0, len(features), TURNED):
             columns[:, start : start + TURNED] = features[start : start + TURNED].T
-        boosted = self.boosted(columns)
+        boosted, is_glass = self.boosted(columns), is_oxide_glass(features)
+        glasses = columns[:, is_glass] if is_glass.any() else None
         for column in map(columns.__getitem__, np.flatnonzero(np.isnan(columns.min(axis=1)))):
             column[np.isnan(column)] = self.missing
-        return np.asarray(np.hstack([boosted, self.grown(columns)]) @ self.shares)
+        grown = self.grown(columns)
+        if glasses is not None and self.of_glasses:
+            grown[is_glass] = np.hstack([trees(glasses) for trees in self.of_glasses]) + self.glass_start
+        return np.asarray(np.hstack([boosted, grown]) @ self.shares)
 
     def _read_trees(self, graph: Graph) -> None:
         self.missing = np.float32(graph.constants["missing"])
         self.shares = graph.constants["shares"].astype(np.float64)
         self.boosted, self.grown = PackedTrees(graph.nodes["boosted"]), PackedTrees(graph.nodes["grown"])
+        # A model that learned from no oxide glass has no trees for them.
+        names = ("glass_cold", "glass_hot") if "answered" in graph.nodes else ()
+        self.of_glasses = tuple(PackedTrees(graph.nodes[name]) for name in names)
+        self.glass_start = graph.constants["glass_start"] if names else np.zeros(2)
 
     def _read_process(self, reader: _Reader) -> None:
         if reader.turned(COLUMNS) != "features":

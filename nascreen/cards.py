@@ -29,8 +29,9 @@ measurement.
 
 The mean, at 25 °C, of an exact Gaussian process over Arrhenius lines, of boosted trees (XGBoost), and of a forest
 (extremely randomised trees). The forest also learns, at small weights, from glasses and from lithium samples written
-as sodium ones; the activation energy is the mean of its own and that of the process. Oxide glasses are answered by the
-forest alone, which has seen thousands of them. Conductivities of which a bound alone is known ("below 1e-7") teach by
+as sodium ones; the activation energy is the mean of its own and that of the process. Oxide glasses are answered by
+boosted trees of their own, which learned the level at 25 °C and at 300 °C from thousands of conductivities of glasses,
+whatever their temperatures. Conductivities of which a bound alone is known ("below 1e-7") teach by
 the likelihood of that bound.
 
 Intervals hold 90 %: the spread of the process, which widens away from data, times a conformal factor from papers left
@@ -121,7 +122,7 @@ def _calibration_lines(interval: Mapping[str, Any]) -> list[str]:
 def _glass_lines(found: Mapping[str, Any]) -> list[str]:
     text = (
         f"{found['n_glasses']} oxide glasses of {found['n_references']} references of the glass table, each predicted "
-        "by a forest that has not seen its reference, are missed by "
+        "by trees that have not seen its reference, are missed by "
         f"{found['error_log_sigma_25']:.2f} decades at 25 °C (most were measured hotter, and the line carried down) "
         f"and by {found['error_ea_ev']:.3f} eV. "
         "From these errors come their intervals, which widen with the distance to the nearest known glass."

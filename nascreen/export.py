@@ -19,15 +19,17 @@ from nascreen.chemistry import FAMILIES, SYMBOLS
 from nascreen.features import BLOCKS, FEATURE_NAMES, chemistry_of
 from nascreen.gaussian import Array, ArrheniusProcess
 from nascreen.intervals import COVERAGE, Calibration, conformal_factor
-from nascreen.models import DOMAIN_MARGINS, GLASS, STRENGTH_FEATURES, card_hash, family_of_sample
+from nascreen.models import DOMAIN_MARGINS, GLASS, GLASS_COLUMN, STRENGTH_FEATURES, card_hash, family_of_sample
 from nascreen.replicates import replicate_spread
 from nascreen.shifts import Evidence, reproducibility
 from nascreen.training import (
     FOREST_SETTINGS,
+    GLASS_TREE_SETTINGS,
     HOT_DECADES_PER_EV,
     MISSING,
     N_FOLDS,
     N_FOREST_TREES,
+    N_GLASS_TREES,
     N_TREES,
     PAPER_SD,
     SPREAD_RANK,
@@ -35,6 +37,7 @@ from nascreen.training import (
     TREE_SETTINGS,
     UNSEEN_FAMILY_SD,
     WITHIN_SD,
+    BoostedLines,
     ConductivityModel,
     CrossValidation,
     Rows,
@@ -300,35 +303,56 @@ def forest_node(forest: Any, output: str) -> Any:  # noqa: ANN401
     )
 
 
-def trees_graph(model: ConductivityModel) -> Any:  # noqa: ANN401
-    """Write the trees of a conductivity model as an ONNX graph.
-
-    Its input is ``features`` (n, f) in single precision, its output ``line`` (n, 3): log10 σ(25 °C) by boosted trees
-    and by the forest, and the activation energy of the forest.
-    """
+def _glass_part(trees: BoostedLines) -> tuple[list[Any], dict[str, Any]]:
+    """Write the trees of oxide glasses, and put what they say of these in the place of what the forest says."""
     import onnx
 
     make = onnx.helper.make_node
-    shares = np.array([[1, 0, 0], [0, 1, -1 / HOT_DECADES_PER_EV], [0, 0, 1 / HOT_DECADES_PER_EV]])
+    nodes = [
+        make("Gather", ["features", "glass_column"], ["kind"], axis=1),
+        make("Greater", ["kind", "nought"], ["is_glass"]),
+        boosted_node(trees.cold, "glass_cold"),
+        boosted_node(trees.hot, "glass_hot"),
+        make("Concat", ["glass_cold", "glass_hot"], ["glass_single"], axis=1),
+        make("Cast", ["glass_single"], ["glass_precise"], to=onnx.TensorProto.DOUBLE),
+        make("Add", ["glass_precise", "glass_start"], ["glass"]),
+        make("Where", ["is_glass", "glass", "grown_precise"], ["answered"]),
+    ]
+    constants = {"glass_column": np.array([GLASS_COLUMN]), "nought": np.float32(0), "glass_start": trees.start}
+    return nodes, constants
+
+
+def trees_graph(model: ConductivityModel) -> Any:  # noqa: ANN401
+    """Write the trees of a conductivity model as an ONNX graph.
+
+    Its input is ``features`` (n, f) in single precision, its output ``line`` (n, 3): log10 σ(25 °C) by boosted trees,
+    and log10 σ(25 °C) and the activation energy by the forest, or by their own trees for oxide glasses.
+    """
+    import onnx
+
+    make, single, double = onnx.helper.make_node, onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE
+    of_glasses, constants = ([], {}) if model.glass_trees is None else _glass_part(model.glass_trees)
+    constants |= {
+        "missing": np.float32(MISSING),
+        "shares": np.array([[1, 0, 0], [0, 1, -1 / HOT_DECADES_PER_EV], [0, 0, 1 / HOT_DECADES_PER_EV]]),
+    }
     nodes = [
         make("IsNaN", ["features"], ["gaps"]),
         make("Where", ["gaps", "missing", "features"], ["known"]),
         boosted_node(model.trees, "boosted"),
+        make("Cast", ["boosted"], ["boosted_precise"], to=double),
         forest_node(model.forest, "grown"),
-        make("Concat", ["boosted", "grown"], ["parts"], axis=1),
-        make("Cast", ["parts"], ["precise"], to=onnx.TensorProto.DOUBLE),
-        make("MatMul", ["precise", "shares"], ["line"]),
+        make("Cast", ["grown"], ["grown_precise"], to=double),
+        *of_glasses,
+        make("Concat", ["boosted_precise", "answered" if of_glasses else "grown_precise"], ["parts"], axis=1),
+        make("MatMul", ["parts", "shares"], ["line"]),
     ]
-    single, double = onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE
     graph = onnx.helper.make_graph(
         nodes,
         "trees",
         [onnx.helper.make_tensor_value_info("features", single, [None, len(FEATURE_NAMES)])],
         [onnx.helper.make_tensor_value_info("line", double, [None, 3])],
-        [
-            onnx.numpy_helper.from_array(np.array(MISSING, dtype=np.float32), "missing"),
-            onnx.numpy_helper.from_array(shares, "shares"),
-        ],
+        [onnx.numpy_helper.from_array(np.asarray(values), name) for name, values in constants.items()],
     )
     opsets = [onnx.helper.make_opsetid("", OPSET), onnx.helper.make_opsetid("ai.onnx.ml", 3)]
     return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8)
@@ -464,7 +488,8 @@ def conductivity_card(
         },
         "tree_settings": {**TREE_SETTINGS, "n_trees": N_TREES},
         "forest_settings": {**FOREST_SETTINGS, "n_trees": N_FOREST_TREES},
-        "n_borrowed_lines": len(borrowed_lines().groups),
+        "glass_tree_settings": {**GLASS_TREE_SETTINGS, "n_trees": N_GLASS_TREES},
+        "n_borrowed_lines": len(borrowed_lines().complete().groups),
         "prior_variance": [float((prefactor**2).sum()), 0.0, float((energy**2).sum())],
         "noise_variance": noise,
         GLASS: {

@@ -121,13 +121,13 @@ class Lines:
 FOREST_ENERGY_SHARE = 1 / 2
 """Share of the forest in the activation energy; the process has the rest."""
 GLASS = "oxide_glass"
-"""The family that the forest alone answers for: it has learned from thousands of oxide glasses, the others from few."""
-_GLASS_COLUMN = BLOCKS["family"].start + FAMILIES.index(GLASS)
+"""The family that has trees of its own: thousands of oxide glasses teach them, a few the other parts."""
+GLASS_COLUMN = BLOCKS["family"].start + FAMILIES.index(GLASS)
 
 
 def is_oxide_glass(features: Array) -> NDArray[np.bool_]:
     """Return which rows of a feature matrix are oxide glasses, shape (n,)."""
-    return np.asarray(features[:, _GLASS_COLUMN] > 0)
+    return np.asarray(features[:, GLASS_COLUMN] > 0)
 
 
 def promoted_line(by_process: Array, by_trees: Array, is_glass: NDArray[np.bool_]) -> Array:
@@ -135,8 +135,8 @@ def promoted_line(by_process: Array, by_trees: Array, is_glass: NDArray[np.bool_
 
     Args:
         by_process: Lines of the Gaussian process, shape (n, 2).
-        by_trees: log10 σ(25 °C) by boosted trees and by the forest, and the activation energy of the forest, shape
-            (n, 3).
+        by_trees: log10 σ(25 °C) by boosted trees, and log10 σ(25 °C) and the activation energy by the forest, or by
+            their own trees for oxide glasses, shape (n, 3).
         is_glass: Which rows are oxide glasses, shape (n,).
     """
     at_25 = (by_process[:, 0] + by_trees[:, 0] + by_trees[:, 1]) / 3
@@ -227,8 +227,7 @@ class ConductivityModel:
             features: Shape (n, f).
             latent: Mean of (A, E) by the process, shape (n, 2).
             reduction: By how much the data lower its prior variances (AA, AE, EE), shape (n, 3).
-            by_trees: log10 σ(25 °C) by boosted trees and by the forest, and the forest's activation energy, shape
-                (n, 3).
+            by_trees: What the graph of trees says, as in `promoted_line`, shape (n, 3).
         """
         at_25 = latent[:, 0] - latent[:, 1] * DECADES_PER_EV / REFERENCE_K
         is_glass = is_oxide_glass(features)
@@ -275,7 +274,7 @@ class ConductivityModel:
     def distance(self, features: Array) -> Array:
         """Return the distance of each composition to the nearest one learned from, 0 (known) to 1.41, shape (n,).
 
-        Oxide glasses are also compared with the glasses that the forest alone has learned from.
+        Oxide glasses are also compared with the glasses that their own trees have learned from.
         """
         out = nearest_distance(np.sqrt(features[:, BLOCKS["fraction"]]), self.known_fractions)
         is_glass = is_oxide_glass(features)

@@ -63,6 +63,18 @@ N_TREES = 500
 N_FOREST_TREES = 40
 FOREST_SETTINGS: Mapping[str, Any] = {"min_samples_leaf": 2, "max_features": 0.3}
 ALL_BLOCKS = ("family", "fraction", "field", "magpie", "processing")
+GLASS_TREE_SETTINGS: Mapping[str, Any] = {
+    "max_depth": 5,
+    "learning_rate": 0.05,
+    "subsample": 0.5,
+    "colsample_bytree": 0.15,
+    "tree_method": "hist",
+    "nthread": 2,
+}
+N_GLASS_TREES = 300
+"""How many trees for each of the two temperatures."""
+GLASS_OUTLIER_DECADES = 0.3
+"""From about this error on, a glass pulls no harder at the trees that learn from glasses."""
 MISSING = -1.0
 """What a forest sees where a value is not known."""
 HOT_C = 300.0
@@ -242,24 +254,33 @@ class BorrowedLines:
     """Arrhenius lines of glasses and of lithium samples, which teach a forest at a small weight.
 
     A lithium sample stands there as the sodium compound of the same formula, with its own ``lithium_fraction``,
-    by which the forest tells the two apart.
+    by which the forest tells the two apart. A glass measured at a single temperature, without an energy, has no line;
+    trees boosted on glasses learn from its one value.
 
     Attributes:
         groups: Group of each line.
         features: Shape (n, f), columns as in `nascreen.features.FEATURE_NAMES`.
-        lines: log10 σ(25 °C) and Ea in eV, shape (n, 2).
+        lines: log10 σ(25 °C) and Ea in eV, NaN where there is no line, shape (n, 2).
         weights: Weight of each line, shape (n,).
+        seen: What was observed of each glass, one row for each conductivity: its coefficients of (A, E) and its target,
+            as in `Rows`; nothing for lithium samples. Arrays of shape (k, 3).
     """
 
     groups: Sequence[str]
     features: Array
     lines: Array
     weights: Array
+    seen: Sequence[Array]
 
     def take(self, rows: NDArray[np.bool_]) -> BorrowedLines:
         """Return the chosen lines."""
         groups = [g for g, is_taken in zip(self.groups, rows, strict=True) if is_taken]
-        return BorrowedLines(groups, self.features[rows], self.lines[rows], self.weights[rows])
+        seen = [s for s, is_taken in zip(self.seen, rows, strict=True) if is_taken]
+        return BorrowedLines(groups, self.features[rows], self.lines[rows], self.weights[rows], seen)
+
+    def complete(self) -> BorrowedLines:
+        """Return those that have a line."""
+        return self.take(np.asarray(~np.isnan(self.lines).any(axis=1)))
 
     def unknown_to(self, tested: Rows) -> BorrowedLines:
         """Return the lines that may teach what is tested on some rows.
@@ -280,7 +301,7 @@ LITHIUM_COLUMN = FEATURE_NAMES.index("lithium_fraction")
 
 
 def _glass_lines() -> BorrowedLines:
-    """Return the lines of the glasses: through two temperatures or more, or one and the reported energy.
+    """Return the glasses and their lines: through two temperatures or more, or one and the reported energy.
 
     The energies of that table are slopes of log σ, less by kT than those of the σT form.
     """
@@ -293,7 +314,7 @@ def _glass_lines() -> BorrowedLines:
             and sample.meas_temp_c is not None
         ):
             glasses.setdefault(sample.sample_id.rpartition("-")[0], []).append(sample)
-    samples, lines = [], []
+    samples, lines, points = [], [], []
     for rows in glasses.values():
         seen = observations(rows, [], is_scored=False, features=np.empty((len(rows), 0)))
         inverse = -seen.coefficients[:, 1]
@@ -303,13 +324,14 @@ def _glass_lines() -> BorrowedLines:
         elif energy is not None:
             slope = -(energy + float(gaussian.DECADES_PER_EV / inverse[0]) * BOLTZMANN_EV_K)
         else:
-            continue
+            slope = np.nan
         reference = gaussian.DECADES_PER_EV / gaussian.REFERENCE_K
         samples.append(rows[0])
+        points.append(np.column_stack([seen.coefficients, seen.targets]))
         lines.append((float(np.mean(seen.targets - slope * (inverse - reference))), -slope))
     features = feature_matrix(samples)
     weights = np.full(len(samples), GLASS_WEIGHT)
-    return BorrowedLines([s.group_id for s in samples], features, np.array(lines).reshape(-1, 2), weights)
+    return BorrowedLines([s.group_id for s in samples], features, np.array(lines).reshape(-1, 2), weights, points)
 
 
 def _lithium_lines() -> BorrowedLines:
@@ -335,7 +357,8 @@ def _lithium_lines() -> BorrowedLines:
     energy = np.array([USUAL_LITHIUM_EA_EV if s.ea_ev is None else s.ea_ev for s in rows], dtype=np.float64)
     slope = seen.coefficients[:, 1] + gaussian.DECADES_PER_EV / gaussian.REFERENCE_K
     lines = np.column_stack([seen.targets - slope * energy, energy])
-    return BorrowedLines(seen.groups, seen.features, lines, np.full(len(rows), LITHIUM_WEIGHT))
+    nothing = [np.empty((0, 3))] * len(rows)
+    return BorrowedLines(seen.groups, seen.features, lines, np.full(len(rows), LITHIUM_WEIGHT), nothing)
 
 
 ROOM_C = (10.0, 60.0)
@@ -348,13 +371,14 @@ def _lithium_fraction(sample: Sample) -> float:
 
 @lru_cache(maxsize=1)
 def borrowed_lines() -> BorrowedLines:
-    """Return the lines of every glass and lithium sample that teach the forest; none of them is scored."""
+    """Return every glass and lithium sample that teaches the trees; none of them is scored."""
     parts = (_glass_lines(), _lithium_lines())
     return BorrowedLines(
         [g for part in parts for g in part.groups],
         np.vstack([part.features for part in parts]),
         np.vstack([part.lines for part in parts]),
         np.concatenate([part.weights for part in parts]),
+        [seen for part in parts for seen in part.seen],
     )
 
 
@@ -399,8 +423,8 @@ class ConductivityModel:
 
     Boosted trees see conductivities brought to 25 °C along the process's own line for that sample; the forest learns
     such lines whole, and those of glasses and lithium samples. The promoted level at 25 °C is the mean of the three,
-    the activation energy that of the process and the forest: a mean of lines is a line. Of oxide glasses the forest
-    alone is asked: it has seen thousands of them.
+    the activation energy that of the process and the forest: a mean of lines is a line. Oxide glasses have trees of
+    their own, which have seen thousands of them at whatever temperatures they were measured.
     Boosted trees for the activation energy alone stand beside it in the score tables.
 
     Attributes:
@@ -409,7 +433,8 @@ class ConductivityModel:
         trees: Boosted trees, log10 σ(25 °C).
         energy_trees: Boosted trees, Ea.
         forest: Extremely randomised trees, log10(σ·T/298.15 K) at 25 °C and at `HOT_C`.
-        glasses: Square roots of the element fractions of the oxide glasses that the forest learned from, shape (g, e).
+        glasses: Square roots of the element fractions of the oxide glasses that were learned from, shape (g, e).
+        glass_trees: Boosted trees of oxide glasses; without them the forest answers for these.
     """
 
     process: ArrheniusProcess
@@ -418,6 +443,7 @@ class ConductivityModel:
     energy_trees: Any
     forest: Any
     glasses: Array = field(default_factory=lambda: np.empty((0, len(FEATURE_NAMES[BLOCKS["fraction"]]))))
+    glass_trees: BoostedLines | None = None
 
     def lines(self, features: Array) -> dict[str, Array]:
         """Return log10 σ(25 °C) and Ea of each sample by each model, arrays of shape (n, 2)."""
@@ -428,7 +454,10 @@ class ConductivityModel:
         single = features.astype(np.float32)
         by_trees = np.column_stack([t.inplace_predict(single) for t in (self.trees, self.energy_trees)])
         by_forest = lines_of_forest(self.forest, features)
-        line = promoted_line(by_process, np.column_stack([by_trees[:, :1], by_forest]), is_oxide_glass(features))
+        answered, is_glass = by_forest.copy(), is_oxide_glass(features)
+        if self.glass_trees is not None and is_glass.any():
+            answered[is_glass] = self.glass_trees.lines(features[is_glass])
+        line = promoted_line(by_process, np.column_stack([by_trees[:, :1], answered]), is_glass)
         return dict(zip(MODEL_NAMES, (line, by_process, by_trees, by_forest), strict=True))
 
     def variance(self, features: Array, coefficients: Array) -> Array:
@@ -442,6 +471,27 @@ class ConductivityModel:
         paper_a, paper_e, noise_s, noise_e = np.exp(2 * self.process.parameters[-4:])
         paper = paper_a * coefficients[:, 0] ** 2 + paper_e * coefficients[:, 1] ** 2
         return np.asarray(latent + paper + np.where(coefficients[:, 0] != 0, noise_s, noise_e))
+
+
+@dataclass(frozen=True, eq=False)
+class BoostedLines:
+    """Boosted trees that foretell lines and learned from single conductivities, whatever their temperatures.
+
+    Attributes:
+        cold: Trees of log10(σ·T/298.15 K) at 25 °C, less where they start.
+        hot: Those at `HOT_C`.
+        start: Where both start, which keeps their sums small and so exact in single precision, shape (2,).
+    """
+
+    cold: Any
+    hot: Any
+    start: Array
+
+    def lines(self, features: Array) -> Array:
+        """Return log10 σ(25 °C) and Ea of each sample, shape (n, 2)."""
+        single = features.astype(np.float32)
+        cold, hot = np.array([t.inplace_predict(single) for t in (self.cold, self.hot)]) + self.start[:, None]
+        return np.column_stack([cold, (hot - cold) / HOT_DECADES_PER_EV])
 
 
 @dataclass(frozen=True, eq=False)
@@ -474,6 +524,7 @@ def usual_settings() -> dict[str, TreeSettings]:
         "boosted": TreeSettings(TREE_SETTINGS, N_TREES),
         "energy": TreeSettings(ENERGY_TREE_SETTINGS, N_TREES),
         "forest": TreeSettings(FOREST_SETTINGS, N_FOREST_TREES),
+        "glasses": TreeSettings(GLASS_TREE_SETTINGS, N_GLASS_TREES),
     }
 
 
@@ -559,7 +610,7 @@ def fit_conductivity(
 
     Args:
         rows: Observations.
-        borrowed: What else teaches the forest; by default all of `borrowed_lines`.
+        borrowed: What else teaches the trees; by default all of `borrowed_lines`.
         parameters: Logarithms of hyperparameters to keep; by default they are tuned on ``rows``.
         weights: What each row counts, shape (n,); by default all alike.
         settings: What the trees are grown with, by kind, where it differs from `usual_settings`.
@@ -579,7 +630,8 @@ def fit_conductivity(
     energy_trees = boosted(rows.features[~mask], rows.targets[~mask], counts[~mask], grown["energy"], seed)
     lines = borrowed_lines() if borrowed is None else borrowed
     forest = grown_forest(own_lines(process, scaler, rows), counts[mask], lines, grown["forest"], seed)
-    return ConductivityModel(process, scaler, trees, energy_trees, forest, glass_roots(lines))
+    glass_trees = boosted_lines(lines, grown["glasses"], seed) if _are_sodium_glasses(lines).any() else None
+    return ConductivityModel(process, scaler, trees, energy_trees, forest, glass_roots(lines), glass_trees)
 
 
 def lines_of_forest(forest: Any, features: Array) -> Array:  # noqa: ANN401
@@ -600,7 +652,7 @@ def glass_roots(lines: BorrowedLines) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class GlassErrors:
-    """What the forest says of oxide glasses whose reference it has not seen.
+    """What is said of oxide glasses by trees that have not seen their reference.
 
     Attributes:
         off: Predicted less measured line (log10 σ(25 °C), Ea), shape (n, 2).
@@ -615,26 +667,27 @@ class GlassErrors:
 
 @lru_cache(maxsize=1)
 def glass_errors() -> GlassErrors:
-    """Return the errors of oxide glasses, each predicted by a forest grown on the other folds of references."""
+    """Return the errors of oxide glasses that have a line, each by trees grown on the other folds of references."""
     lines = borrowed_lines()
     groups = np.array(lines.groups)
     is_glass = _are_sodium_glasses(lines)
+    has_line = is_glass & ~np.isnan(lines.lines).any(axis=1)
     dealt = dict(zip(groups[is_glass], grouped_folds(groups[is_glass].tolist(), N_FOLDS, 0), strict=True))
     fold = np.array([dealt.get(group, -1) for group in groups])
     off, distance = np.full((len(groups), 2), np.nan), np.full(len(groups), np.nan)
-    nothing = np.empty((0, len(FEATURE_NAMES))), np.empty((0, 2))
     for k in range(N_FOLDS):
         others, tested = lines.take(fold != k), np.flatnonzero(is_glass & (fold == k))
-        forest = grown_forest(nothing, np.empty(0), others, usual_settings()["forest"], 0)
-        off[tested] = lines_of_forest(forest, lines.features[tested]) - lines.lines[tested]
-        roots = np.sqrt(lines.features[tested][:, BLOCKS["fraction"]])
+        features = lines.features[tested]
+        trees = boosted_lines(others, usual_settings()["glasses"], 0)
+        off[tested] = trees.lines(features) - lines.lines[tested]
+        roots = np.sqrt(features[:, BLOCKS["fraction"]])
         distance[tested] = nearest_distance(roots, glass_roots(others))
-    return GlassErrors(off[is_glass], distance[is_glass], groups[is_glass].tolist())
+    return GlassErrors(off[has_line], distance[has_line], groups[has_line].tolist())
 
 
 @lru_cache(maxsize=1)
 def glass_spread() -> GlassSpread:
-    """Return how far oxide glasses lie from what the forest says, from references left out."""
+    """Return how far oxide glasses lie from what is said of them, from references left out."""
     errors = glass_errors()
     slope, level = np.polyfit(errors.distance, np.abs(errors.off[:, 0]), 1)
     per_distance = max(float(slope / level), 0.0)
@@ -672,8 +725,9 @@ def grown_forest(
         settings: What the forest is grown with.
         seed: Its seed.
     """
-    features, (at_25, ea) = np.vstack([own[0], borrowed.features]), np.vstack([own[1], borrowed.lines]).T
-    weights = np.concatenate([counts, borrowed.weights])
+    lent = borrowed.complete()
+    features, (at_25, ea) = np.vstack([own[0], lent.features]), np.vstack([own[1], lent.lines]).T
+    weights = np.concatenate([counts, lent.weights])
     kind = require("sklearn.ensemble").ExtraTreesRegressor
     forest = kind(
         settings.n_trees,
@@ -701,6 +755,45 @@ def boosted(features: Array, targets: Array, counts: Array, settings: TreeSettin
     seen = settings.seen(in_six_digits(features)).astype(np.float32)
     data = xgboost.DMatrix(seen, label=targets, weight=counts)
     return xgboost.train({**settings.settings, "seed": seed}, data, settings.n_trees)
+
+
+def boosted_lines(lent: BorrowedLines, settings: TreeSettings, seed: int) -> BoostedLines:
+    """Boost the lines of oxide glasses on their single conductivities.
+
+    Each conductivity is a weighted mean of the levels at 25 °C and at `HOT_C`; in turn, a tree is added to either, down
+    the gradient of a loss that is square for small errors and absolute for large ones. Four glasses in ten were
+    measured at one temperature alone, and have no line that could be learned whole.
+
+    Args:
+        lent: What may teach; the sodium oxide glasses among it do, one at least.
+        settings: What the trees are grown with.
+        seed: Their seed.
+    """
+    xgboost = require("xgboost")
+    glasses = lent.take(_are_sodium_glasses(lent))
+    place = np.repeat(np.arange(len(glasses.seen)), [len(points) for points in glasses.seen])
+    of_a, of_e, targets = np.vstack(glasses.seen).T
+    hotness = (of_e + of_a * gaussian.DECADES_PER_EV / gaussian.REFERENCE_K) / HOT_DECADES_PER_EV
+    shares = np.array([of_a - hotness, hotness])
+    start = np.linalg.lstsq(shares.T, targets, rcond=None)[0]
+    features = settings.seen(in_six_digits(glasses.features[place])).astype(np.float32)
+    data = [xgboost.DMatrix(features) for _ in start]
+    own = {**settings.settings, "seed": seed, "base_score": 0.0}
+    trees = [xgboost.Booster(own, [seen]) for seen in data]
+    said = np.repeat(start[:, None], len(targets), axis=1)
+    for step in range(settings.n_trees):
+        for i, share in enumerate(shares):
+            off = (shares * said).sum(axis=0) - targets
+            pull = share / np.sqrt(1 + (off / GLASS_OUTLIER_DECADES) ** 2)
+            trees[i].update(data[i], step, fobj=_down(pull * off, pull * share))
+            said[i] = start[i] + trees[i].predict(data[i], output_margin=True)
+    cold, hot = trees
+    return BoostedLines(cold, hot, start)
+
+
+def _down(slope: Array, curvature: Array) -> Callable[[Any, Any], tuple[Array, Array]]:
+    """Return an objective of known derivatives."""
+    return lambda _said, _data: (slope, curvature)
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,7 +34,8 @@ def few_trees(n_boosted: int, n_grown: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
         patch.setattr(training, "N_TREES", n_boosted)
         patch.setattr(training, "N_FOREST_TREES", n_grown)
-        for name in ("TREE_SETTINGS", "ENERGY_TREE_SETTINGS"):
+        patch.setattr(training, "N_GLASS_TREES", n_grown)
+        for name in ("TREE_SETTINGS", "ENERGY_TREE_SETTINGS", "GLASS_TREE_SETTINGS"):
             patch.setattr(training, name, {**getattr(training, name), "nthread": 1})
         yield
 

@@ -16,6 +16,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from nascreen import export, gaussian, training
+from nascreen.bulk import BulkModel
 from nascreen.campaign import literature_process
 from nascreen.cards import CONDUCTIVITY_TEXT, STRENGTH_TEXT, calibration_svg, card_text, worse_than_lookup
 from nascreen.datasets import grouped_folds, model_folder
@@ -83,6 +84,7 @@ def small() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
         patch.setattr(training, "N_TREES", 12)
         patch.setattr(training, "N_FOREST_TREES", 3)
+        patch.setattr(training, "N_GLASS_TREES", 8)
         patch.setattr(training, "N_TUNING_STEPS", 2)
         for module in (training, export):
             patch.setattr(module, "SPREAD_RANK", N_DIRECTIONS)
@@ -154,10 +156,60 @@ def test_the_trees_graph_equals_xgboost_and_the_forest(promoted: Promoted) -> No
         assert np.isnan(single).any()
         (found,) = _run(trees_graph(model), single)
         lines = model.lines(features)
-        levels = [lines[name][:, 0] for name in training.MODEL_NAMES[2:]]
-        np.testing.assert_allclose(found[:, :2], np.column_stack(levels), atol=1e-5)
-        np.testing.assert_allclose(found[:, 2], lines[training.MODEL_NAMES[-1]][:, 1], atol=1e-5)
-        np.testing.assert_allclose(levels[0], model.trees.inplace_predict(single), atol=1e-5)
+        np.testing.assert_allclose(found[:, 0], lines["xgboost"][:, 0], atol=1e-5)
+        np.testing.assert_allclose(found[:, 1:], _answered(model, features), atol=1e-5)
+        np.testing.assert_allclose(found[:, 0], model.trees.inplace_predict(single), atol=1e-5)
+
+
+def _answered(model: training.ConductivityModel, features: Array) -> Array:
+    """Return the lines of the forest, and those of their own trees for oxide glasses."""
+    lines = model.lines(features)
+    return np.where(is_oxide_glass(features)[:, None], lines[training.PROMOTED], lines["extra trees"])
+
+
+def test_every_glass_of_the_table_has_the_same_line_in_the_file(promoted: Promoted) -> None:
+    features = training.borrowed_lines().features
+    (found,) = _run(trees_graph(promoted.model), features.astype(np.float32))
+    assert is_oxide_glass(features).sum() > 2500
+    np.testing.assert_allclose(found[:, 1:], _answered(promoted.model, features), atol=1e-5)
+    without = replace(promoted.model, glass_trees=None)
+    (found,) = _run(trees_graph(without), features.astype(np.float32))
+    np.testing.assert_allclose(found[:, 1:], without.lines(features)["extra trees"], atol=1e-5)
+
+
+def test_screening_many_asks_the_trees_of_glasses_too(promoted: Promoted) -> None:
+    features = training.borrowed_lines().features[::7]
+    bulk = BulkModel(promoted.models.conductivity)
+    assert not bulk.why_graphs
+    (expected,) = _run(trees_graph(promoted.model), features.astype(np.float32))
+    np.testing.assert_allclose(bulk._trees(features), expected, atol=2e-5)
+    is_glass = is_oxide_glass(features)
+    np.testing.assert_allclose(bulk._trees(features[~is_glass]), expected[~is_glass], atol=2e-5)
+
+
+def _splits(trees: Any) -> list[tuple[int, float]]:
+    """Return feature and threshold of every split of boosted trees."""
+    found, waiting = [], [json.loads(tree) for tree in trees.get_dump(dump_format="json")]
+    while waiting:
+        node = waiting.pop()
+        if "split" in node:
+            found.append((int(node["split"].removeprefix("f")), node["split_condition"]))
+            waiting += node["children"]
+    return found
+
+
+def test_a_glass_on_a_threshold_goes_the_same_way_in_the_file(promoted: Promoted) -> None:
+    trees = promoted.model.glass_trees
+    assert trees is not None
+    splits = [*_splits(trees.cold), *_splits(trees.hot)]
+    glass = next(row for row in _unseen() if is_oxide_glass(row[None])[0])
+    features = np.repeat(glass[None], len(splits), axis=0)
+    column, threshold = np.array([c for c, _ in splits]), np.array([t for _, t in splits], dtype=np.float32)
+    features[np.arange(len(splits)), column] = threshold
+    features = features[is_oxide_glass(features)]
+    (found,) = _run(trees_graph(promoted.model), features.astype(np.float32))
+    assert len(features) > 50
+    np.testing.assert_allclose(found[:, 1:], trees.lines(features), atol=1e-5)
 
 
 def test_a_feature_on_a_threshold_goes_the_same_way_in_the_file(promoted: Promoted) -> None:
@@ -167,10 +219,9 @@ def test_a_feature_on_a_threshold_goes_the_same_way_in_the_file(promoted: Promot
     features = np.repeat(_unseen()[:1], len(split), axis=0)
     features[np.arange(len(split)), tree.feature[split]] = tree.threshold[split]
     (found,) = _run(trees_graph(model), features.astype(np.float32))
-    lines = model.lines(features.astype(np.float32).astype(np.float64))
-    np.testing.assert_allclose(found[:, 2], lines[training.MODEL_NAMES[-1]][:, 1], atol=1e-5)
-    levels = [lines[name][:, 0] for name in training.MODEL_NAMES[2:]]
-    np.testing.assert_allclose(found[:, :2], np.column_stack(levels), atol=1e-5)
+    seen = features.astype(np.float32).astype(np.float64)
+    np.testing.assert_allclose(found[:, 0], model.lines(seen)["xgboost"][:, 0], atol=1e-5)
+    np.testing.assert_allclose(found[:, 1:], _answered(model, seen), atol=1e-5)
 
 
 def test_the_strength_graph_equals_the_law() -> None:
@@ -361,8 +412,14 @@ def test_the_shipped_conductivity_equals_a_model_rebuilt_from_its_hyperparameter
     lines = training.own_lines(process, scaler, rows)
     grown = training.TreeSettings(of_forest, of_forest.pop("n_trees"))
     forest = training.grown_forest(lines, counts, training.borrowed_lines(), grown, 0)
-    assert card["n_borrowed_lines"] == len(training.borrowed_lines().groups)
-    rebuilt = training.ConductivityModel(process, scaler, trees, trees, forest).lines(rows.features)["mean of three"]
+    assert card["n_borrowed_lines"] == len(training.borrowed_lines().complete().groups)
+    of_glasses = dict(card["glass_tree_settings"])
+    grown = training.TreeSettings(of_glasses, of_glasses.pop("n_trees"))
+    parts = trees, trees, forest
+    model = training.ConductivityModel(
+        process, scaler, *parts, glass_trees=training.boosted_lines(training.borrowed_lines(), grown, 0)
+    )
+    rebuilt = model.lines(rows.features)["mean of three"]
     lines = load_models().conductivity.lines(rows.features)
     np.testing.assert_allclose(lines.log_sigma_25, rebuilt[:, 0], atol=1e-4)
     np.testing.assert_allclose(lines.ea_ev, rebuilt[:, 1], atol=1e-5)
@@ -399,7 +456,7 @@ def test_the_shipped_spread_of_glasses_is_that_of_references_left_out(
     shipped_cards: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card = shipped_cards["conductivity"]
-    monkeypatch.setattr(training, "N_FOREST_TREES", card["forest_settings"]["n_trees"])
+    monkeypatch.setattr(training, "N_GLASS_TREES", card["glass_tree_settings"]["n_trees"])
     errors = training.glass_errors.__wrapped__()
     monkeypatch.setattr(training, "glass_errors", lambda: errors)
     spread = training.glass_spread.__wrapped__()

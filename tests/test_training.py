@@ -58,7 +58,8 @@ def few_trees() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
         patch.setattr(training, "N_TREES", 4)
         patch.setattr(training, "N_FOREST_TREES", 2)
-        for name in ("TREE_SETTINGS", "ENERGY_TREE_SETTINGS"):
+        patch.setattr(training, "N_GLASS_TREES", 3)
+        for name in ("TREE_SETTINGS", "ENERGY_TREE_SETTINGS", "GLASS_TREE_SETTINGS"):
             patch.setattr(training, name, {**getattr(training, name), "nthread": 1})
         yield
 
@@ -393,12 +394,17 @@ def test_the_promoted_line_is_the_mean_of_three_at_25_degrees_and_of_two_energie
     features = rows.features.copy()
     features[:4, BLOCKS["family"]] = 0
     features[:4, FEATURE_NAMES.index("family_oxide_glass")] = 1
-    lines = fit_conductivity(rows, parameters=gaussian.default_parameters()).lines(features)
+    model = fit_conductivity(rows, parameters=gaussian.default_parameters())
+    lines = model.lines(features)
     assert tuple(lines) == training.MODEL_NAMES
     promoted, process, *others = lines.values()
     is_glass = features[:, FEATURE_NAMES.index("family_oxide_glass")] > 0
     assert 4 <= is_glass.sum() < len(is_glass)
-    np.testing.assert_array_equal(promoted[is_glass], others[-1][is_glass])
+    assert model.glass_trees is not None
+    np.testing.assert_array_equal(promoted[is_glass], model.glass_trees.lines(features[is_glass]))
+    without = replace(model, glass_trees=None).lines(features)[training.PROMOTED]
+    np.testing.assert_array_equal(without[is_glass], others[-1][is_glass])
+    np.testing.assert_array_equal(without[~is_glass], promoted[~is_glass])
     promoted, process, *others = (part[~is_glass] for part in (promoted, process, *others))
     np.testing.assert_allclose(promoted[:, 0], np.mean([process, *others], axis=0)[:, 0])
     np.testing.assert_allclose(promoted[:, 1], (process[:, 1] + others[-1][:, 1]) / 2)
@@ -422,16 +428,15 @@ def test_a_forest_does_not_hang_on_the_last_bits_of_what_it_learns(rows: Rows) -
 # ---------------------------------------------------------------- oxide glasses
 
 
-def test_every_glass_is_predicted_by_a_forest_that_has_not_seen_its_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_glass_is_predicted_by_trees_that_have_not_seen_its_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[set[str]] = []
-    grown = training.grown_forest
+    boosted = training.boosted_lines
 
-    def spy(own: Any, counts: Array, borrowed: training.BorrowedLines, *rest: Any) -> Any:
-        seen.append(set(borrowed.groups))
-        return grown(own, counts, borrowed, *rest)
+    def spy(lent: training.BorrowedLines, *rest: Any) -> training.BoostedLines:
+        seen.append(set(lent.groups))
+        return boosted(lent, *rest)
 
-    monkeypatch.setattr(training, "N_FOREST_TREES", 2)
-    monkeypatch.setattr(training, "grown_forest", spy)
+    monkeypatch.setattr(training, "boosted_lines", spy)
     errors = training.glass_errors.__wrapped__()
     every = set(errors.groups)
     left_out = [every - known for known in seen]
@@ -457,6 +462,51 @@ def test_the_spread_of_glasses_is_that_of_their_errors_and_grows_with_distance(m
     np.testing.assert_allclose(ee, [0.01, 0.09], rtol=0.06)
 
 
+def _seen_at(temp_c: Array, log_sigma_25: Array, ea: Array) -> list[Array]:
+    """Return what is observed of lines at one temperature each."""
+    coefficients = gaussian.conductivity_coefficients(temp_c)
+    targets = line_to_observation(np.column_stack([log_sigma_25, ea]), coefficients)
+    return list(np.column_stack([coefficients, targets])[:, None])
+
+
+def test_lines_of_glasses_are_learned_from_glasses_of_one_temperature_each() -> None:
+    """Two kinds of glass, told apart by their sodium, each sample measured once."""
+    glasses = borrowed_lines()
+    glasses = glasses.take(training._are_sodium_glasses(glasses))
+    is_rich = glasses.features[:, FEATURE_NAMES.index("fraction_Na")] > 0.15
+    level, energy = np.where(is_rich, -7.0, -9.0), np.where(is_rich, 0.7, 0.9)
+    temp_c = np.random.default_rng(0).uniform(25, 300, len(level))
+    nothing = np.full((len(level), 2), np.nan)
+    single = replace(glasses, lines=nothing, seen=_seen_at(temp_c, level, energy))
+    settings = replace(training.usual_settings()["glasses"], n_trees=100)
+    found = training.boosted_lines(single, settings, 0).lines(glasses.features)
+    off = np.abs(found - np.column_stack([level, energy]))
+    assert 500 < is_rich.sum() < len(level) - 500
+    np.testing.assert_array_less(np.median(off, axis=0), [0.05, 0.01])
+    np.testing.assert_array_less(np.mean(off, axis=0), [0.15, 0.02])
+
+
+def test_a_wild_value_hardly_moves_the_lines_of_glasses() -> None:
+    glasses = borrowed_lines()
+    glasses = glasses.take(training._are_sodium_glasses(glasses))
+    n = len(glasses.groups)
+    temp_c = np.tile([25.0, 150.0, 300.0], n)[:n]
+    seen = _seen_at(temp_c, np.full(n, -8.0), np.full(n, 0.8))
+    wild = [points + np.array([0, 0, 6.0]) if i % 10 == 0 else points for i, points in enumerate(seen)]
+    settings = replace(training.usual_settings()["glasses"], n_trees=60)
+    found = training.boosted_lines(replace(glasses, seen=wild), settings, 0).lines(glasses.features)
+    assert np.median(np.abs(found[:, 0] + 8)) < 0.2, "the mean of all values is off by 0.6"
+
+
+def test_glasses_that_may_not_teach_are_not_seen_by_the_trees_of_glasses() -> None:
+    lines = borrowed_lines()
+    kept = np.arange(len(lines.groups)) % 2 == 0
+    left = lines.take(kept)
+    assert len(left.seen) == kept.sum()
+    for points, index in zip(left.seen, np.flatnonzero(kept), strict=True):
+        assert points is lines.seen[index]
+
+
 # ---------------------------------------------------------------- borrowed lines
 
 
@@ -471,7 +521,24 @@ def test_borrowed_lines_are_those_of_glasses_and_of_lithium_samples_written_as_s
     assert set(lines.weights[is_lithium]) == {training.LITHIUM_WEIGHT}
     assert set(lines.weights[~is_lithium]) == {training.GLASS_WEIGHT}
     assert min(is_lithium.sum(), (~is_lithium).sum()) > 1000
-    assert np.isfinite(lines.lines).all()
+    assert np.isfinite(lines.complete().lines).all()
+    assert len(lines.complete().groups) > 3000
+
+
+def test_a_glass_of_one_temperature_and_no_energy_has_no_line_but_a_value() -> None:
+    lines = borrowed_lines()
+    glasses = lines.take(lines.features[:, training.LITHIUM_COLUMN] == 0)
+    table = [s for s in reviewed_table("glasses") if s.quality == "ok" and s.conductivity_s_cm]
+    assert sum(map(len, glasses.seen)) == len([s for s in table if s.meas_temp_c is not None])
+    single = np.array([len({*points[:, 1]}) == 1 for points in glasses.seen])
+    has_line = np.isfinite(glasses.lines).all(axis=1)
+    assert has_line[~single].all()
+    assert (~has_line).sum() > 1000
+    for points, line in zip(glasses.seen, glasses.lines, strict=True):
+        if np.isfinite(line).all() and len(points) == 2:
+            np.testing.assert_allclose(
+                line_to_observation(np.tile(line, (2, 1)), points[:, :2]).mean(), points[:, 2].mean()
+            )
 
 
 def test_the_line_of_a_glass_goes_through_its_conductivities() -> None:
@@ -508,7 +575,7 @@ def test_lithium_samples_of_a_tested_formula_still_teach(rows: Rows) -> None:
     ).sum()
 
 
-def test_borrowed_lines_move_the_forest_and_nothing_else(rows: Rows) -> None:
+def test_borrowed_lines_move_the_forest_and_not_the_process_or_the_boosted_trees(rows: Rows) -> None:
     options = {"parameters": gaussian.default_parameters()}
     with_all = fit_conductivity(rows, **options).lines(rows.features)
     none = borrowed_lines().take(np.zeros(len(borrowed_lines().groups), dtype=bool))
