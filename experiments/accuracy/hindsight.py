@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import xgboost
 from scipy.optimize import linprog
-from scipy.sparse import eye_array, hstack
+from scipy.sparse import eye_array, hstack, vstack
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 from sklearn.linear_model import Ridge
 from sklearn.neighbors import KNeighborsRegressor
@@ -104,7 +104,7 @@ def best_mixture(said: np.ndarray, targets: np.ndarray) -> np.ndarray:
     below = hstack([-said, -eye_array(n)])
     result = linprog(
         np.r_[np.zeros(m), np.full(n, 1 / n)],
-        A_ub=np.vstack([above.toarray(), below.toarray()]),
+        A_ub=vstack([above, below]),
         b_ub=np.r_[targets, -targets],
         A_eq=np.r_[np.ones(m), np.zeros(n)][None],
         b_eq=[1.0],
