@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from nascreen.campaign_files import batch_sheet
+from nascreen import campaign_files as files
 from nascreen.campaigns import Campaign, Constraint, Experiment, Objective, Options
 from nascreen.database import Database
 from nascreen.errors import BusyError, ConflictError, InputError, TableError, UnknownNameError, shown
@@ -19,16 +19,27 @@ from nascreen.goals import holds_all, is_log, result_heading, unit_of
 from nascreen.history import NAME, State, Value, checked_number, checked_text
 from nascreen.outcomes import experiment_of, experiment_values, export_columns, export_json, export_rows, merits_of
 from nascreen.own_rows import OwnRows, parted, read_own_rows
-from nascreen.pools import space_names
+from nascreen.pools import MAX_COLUMNS, space_names
+from nascreen.spreadsheets import Limits
 from nascreen.store import Store
 from nascreen.tables import table_text
-from nascreen.wire_campaign import MOST_CELLS, MOST_OPEN, AskIn, CampaignIn, PoolIn
+from nascreen.wire_campaign import (
+    MOST_CELLS,
+    MOST_OPEN,
+    MOST_SHEET_ROWS,
+    MOST_UNPACKED,
+    MOST_UNPACKED_OTHER,
+    AskIn,
+    CampaignIn,
+    PoolIn,
+)
 
 LOCK_WAIT_S = 5.0
 """How long a request waits for a store that another program has locked; less than a request may take."""
 
 MOST_KEPT = 8
 MOST_KEPT_CANDIDATES = 200_000
+_SHEET_LIMITS = Limits(4_000_000, MOST_SHEET_ROWS, 2 * MAX_COLUMNS, MOST_UNPACKED, MOST_UNPACKED_OTHER, MOST_CELLS)
 
 
 class OpenCampaigns:
@@ -236,7 +247,24 @@ def sheet(campaign: Campaign, ids: Sequence[int]) -> bytes:
     batch = [known[number] for number in ids] or [one for one in known.values() if one.status == "pending"]
     if not batch:
         raise InputError(f"Nothing is being made in the campaign {campaign.name!r}; ask first, or name ids.")
-    return batch_sheet(campaign, batch)
+    return files.batch_sheet(campaign, batch)
+
+
+def tell_sheet(campaign: Campaign, data: bytes, kind: str, author: str) -> tuple[Experiment, ...]:
+    """Store what a filled sheet says, all of it or nothing; the same sheet again adds nothing.
+
+    Args:
+        campaign: The campaign.
+        data: Bytes of the file.
+        kind: What it is said to be, ``xlsx`` or ``csv``.
+        author: Who tells.
+
+    Raises:
+        TableError: If the file cannot be read, or a cell cannot be used; the message names it.
+        ConflictError: If another value is stored, or a suggestion has ended.
+        StoreError: If the store cannot be written.
+    """
+    return files.tell_sheet(campaign, f"batch.{kind}", data, author, _SHEET_LIMITS)
 
 
 # ---------------------------------------------------------------- what is answered

@@ -7,7 +7,7 @@ import math
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,10 +15,19 @@ from typing import Any, NoReturn
 from nascreen.campaigns import Campaign, Experiment, Options, Outcome
 from nascreen.errors import InputError, TableError, shown
 from nascreen.goals import check_bounds, column_of, is_log, read_constraint, result_heading, unit_of
+from nascreen.history import checked_text
 from nascreen.proposals import Constraint, Objective
 from nascreen.recipes import make_recipe, recipe_text
 from nascreen.records import sample_from_cells
-from nascreen.spreadsheets import Row, Sheet, read_sheet, with_decimal_points
+from nascreen.spreadsheets import (
+    Limits,
+    Row,
+    Sheet,
+    is_workbook,
+    read_sheet,
+    sheet_of_bytes,
+    with_decimal_points,
+)
 from nascreen.units import cell_in_column_unit, read_heading
 
 DEFAULT_STORE = "sqlite:///campaigns.db"
@@ -319,35 +328,28 @@ class _Place:
     read: _Reader
 
 
-@dataclass(frozen=True, slots=True)
-class Filled:
-    """What a filled sheet says.
-
-    Attributes:
-        outcomes: Results.
-        failures: Why a suggestion failed, by its id.
-    """
-
-    outcomes: tuple[Outcome, ...]
-    failures: Mapping[int, str]
-
-
-def read_batch(campaign: Campaign, path: Path) -> Filled:
+def read_batch(campaign: Campaign, path: Path) -> tuple[Outcome, ...]:
     """Read a sheet that `write_batch` wrote and people filled in; empty rows and cells are for later.
 
     Args:
         campaign: The campaign.
         path: XLSX, or the same table as CSV.
 
+    Returns:
+        What came of each suggestion that the sheet says something of.
+
     Raises:
         TableError: If a cell cannot be used: an unknown id, a value that was changed, a wrong unit, no number; the
             message names the cell. Then nothing is stored.
     """
-    sheet = read_sheet(path, sheet_name=SHEET if path.suffix.lower() == ".xlsx" else None)
+    return _outcomes(campaign, read_sheet(path, sheet_name=SHEET if path.suffix.lower() == ".xlsx" else None))
+
+
+def _outcomes(campaign: Campaign, sheet: Sheet) -> tuple[Outcome, ...]:
     sheet = with_decimal_points(sheet, lambda name: name not in _OWN)
     places = _places(campaign, sheet)
     known = {one.id: one for one in campaign.experiments()}
-    outcomes, failures, seen = [], {}, set()
+    outcomes, seen = [], set()
     for row in sheet.rows:
         if not any(cell.strip() for cell in row.cells):
             continue
@@ -357,17 +359,15 @@ def read_batch(campaign: Campaign, path: Path) -> Filled:
         seen.add(one.id)
         _check_unchanged(campaign, sheet, row, one)
         found = _outcome(sheet, row, one, places)
-        if found.values:
+        if found.values or found.failure:
             outcomes.append(found)
-        if failure := _failure(sheet, row, one):
-            failures[one.id] = failure
-    if not outcomes and not failures:
-        raise TableError(f"The sheet {shown(path.name)} has no result and no failure; fill in a cell first.")
-    return Filled(tuple(outcomes), failures)
+    if not outcomes:
+        raise TableError(f"The sheet {shown(sheet.file)} has no result and no failure; fill in a cell first.")
+    return tuple(outcomes)
 
 
 def tell_batch(campaign: Campaign, path: Path, author: str = "") -> tuple[Experiment, ...]:
-    """Store what a filled sheet says, all of it or nothing; the same sheet again adds nothing.
+    """Store what a filled sheet says, all of it or nothing, even if stopped midway; the same sheet again adds nothing.
 
     Args:
         campaign: The campaign.
@@ -382,13 +382,20 @@ def tell_batch(campaign: Campaign, path: Path, author: str = "") -> tuple[Experi
         ConflictError: If another value is stored, or a suggestion has ended.
         StoreError: If the store cannot be written.
     """
-    filled = read_batch(campaign, path)
-    if filled.outcomes:
-        campaign.tell_many(filled.outcomes, author)
-    for suggestion, reason in filled.failures.items():
-        campaign.fail(suggestion, reason, author)
-    touched = {outcome.suggestion for outcome in filled.outcomes} | filled.failures.keys()
-    return tuple(one for one in campaign.experiments() if one.id in touched)
+    return _tell(campaign, read_batch(campaign, path), author)
+
+
+def tell_sheet(
+    campaign: Campaign, name: str, data: bytes, author: str = "", limits: Limits | None = None
+) -> tuple[Experiment, ...]:
+    """Store what the bytes of a filled sheet say, which came under a name; see `tell_batch`."""
+    sheet = sheet_of_bytes(name, data, limits, sheet_name=SHEET if is_workbook(data) else None)
+    return _tell(campaign, _outcomes(campaign, sheet), author)
+
+
+def _tell(campaign: Campaign, outcomes: Sequence[Outcome], author: str) -> tuple[Experiment, ...]:
+    told = {one.id: one for one in campaign.tell_many(outcomes, author)}
+    return tuple(told[number] for number in sorted(told))
 
 
 def _refuse(sheet: Sheet, row: Row | None, column: int, reason: str) -> NoReturn:
@@ -515,7 +522,7 @@ def _outcome(sheet: Sheet, row: Row, one: Experiment, places: Mapping[int, _Plac
     for i, place in places.items():
         if place.is_error and place.name in error and place.name not in values:
             _refuse(sheet, row, i, f"an uncertainty of {place.name} needs its value; fill it in too.")
-    return _as_stored(Outcome(one.id, values, error, _text(sheet, row, "note")), one)
+    return _as_stored(Outcome(one.id, values, error, _text(sheet, row, "note"), _failure(sheet, row, one)), one)
 
 
 def _as_stored(found: Outcome, one: Experiment) -> Outcome:
@@ -526,11 +533,18 @@ def _as_stored(found: Outcome, one: Experiment) -> Outcome:
             values[name] = stored
             if name not in error and name in one.error:
                 error[name] = one.error[name]
-    return Outcome(found.suggestion, values, error, found.note)
+    return replace(found, values=values, error=error)
 
 
 def _text(sheet: Sheet, row: Row, head: str) -> str:
-    return " ".join(row.cells[sheet.header.index(head)].split()) if head in sheet.header else ""
+    if head not in sheet.header:
+        return ""
+    column = sheet.header.index(head)
+    text = " ".join(row.cells[column].split())
+    try:
+        return checked_text(text, head)
+    except InputError as problem:
+        _refuse(sheet, row, column, str(problem))
 
 
 def _failure(sheet: Sheet, row: Row, one: Experiment) -> str:
@@ -544,6 +558,6 @@ def _failure(sheet: Sheet, row: Row, one: Experiment) -> str:
 
 
 __all__ = [
-    "DEFAULT_STORE", "Filled", "batch_sheet", "check_place", "create_from_file", "read_batch", "tell_batch",
+    "DEFAULT_STORE", "batch_sheet", "check_place", "create_from_file", "read_batch", "tell_batch", "tell_sheet",
     "write_batch",
 ]  # fmt: skip

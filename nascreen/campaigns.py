@@ -513,7 +513,7 @@ class Campaign:
         return self._seen(self.store.tell(self.name, suggestion, values, error, author, note))
 
     def tell_many(self, outcomes: Iterable[Outcome], author: str = "") -> tuple[Experiment, ...]:
-        """Store results of several suggestions, all or none; see `tell`."""
+        """Store results and failures of several suggestions, all or none; see `tell` and `fail`."""
         listed = list(outcomes)
         for one in listed:
             check_results(one.values, one.error, self.settings, _named(one.suggestion))

@@ -13,6 +13,7 @@ import httpx
 from pydantic import BaseModel
 
 from nascreen import errors, wire, wire_campaign, wire_data, wire_rank
+from nascreen.spreadsheets import XLSX, is_workbook
 
 A = TypeVar("A", bound=BaseModel)
 
@@ -219,8 +220,14 @@ class Client:
         """Make a campaign; the settings are those of `wire_campaign.CampaignIn`."""
         return self._post("/v1/campaigns", settings, wire_campaign.CampaignOut)
 
-    def candidates(self, table: str) -> wire_campaign.OwnRowsOut:
-        """Return what is read in a table, CSV as text, which a campaign may take as ``pool={"csv": table}``."""
+    def candidates(self, table: str | bytes) -> wire_campaign.OwnRowsOut:
+        """Return what is read in a table, CSV as text, which a campaign may take as ``pool={"csv": table}``.
+
+        Of the bytes of a workbook (XLSX) the first visible sheet is read; that text is then the ``csv`` of the answer.
+        """
+        if isinstance(table, bytes):
+            answer = self._send("POST", "/v1/candidates", content=table, headers={"content-type": XLSX})
+            return _read(answer, wire_campaign.OwnRowsOut)
         return self._post("/v1/candidates", {"csv": table}, wire_campaign.OwnRowsOut)
 
     def campaign(self, name: str) -> wire_campaign.CampaignOut:
@@ -254,6 +261,32 @@ class Client:
         """Add samples made before, all or none."""
         body = {"rows": list(rows)}
         return self._post(f"/v1/campaigns/{_part(name)}/attach", body, wire_campaign.ExperimentsOut).experiments
+
+    def tell_sheet(self, name: str, sheet: bytes, *, author: str = "") -> list[wire_campaign.ExperimentOut]:
+        """Tell what a filled sheet says, all of it or nothing; the same sheet again changes nothing.
+
+        Args:
+            name: Name of the campaign.
+            sheet: Bytes of the XLSX file that the campaign gave and people filled in, or of the same table as CSV.
+            author: Who tells; the label of the token where nothing is said.
+
+        Returns:
+            The suggestions that the sheet says something of, as they stand.
+
+        Raises:
+            InputError: If a cell cannot be used; the message names it.
+            ConflictError: If another value is stored, or a suggestion has ended.
+        """
+        answer = self._send(
+            "POST", f"/v1/campaigns/{_part(name)}/sheet", content=sheet, params={"author": author},
+            headers={"content-type": XLSX if is_workbook(sheet) else "text/csv"},
+        )  # fmt: skip
+        return _read(answer, wire_campaign.ExperimentsOut).experiments
+
+    def sheet(self, name: str, ids: Sequence[int] = ()) -> bytes:
+        """Return suggestions as a sheet to be filled in (XLSX), all that are being made where no id is named."""
+        query = {"ids": ",".join(map(str, ids))} if ids else {}
+        return self._send("GET", f"/v1/campaigns/{_part(name)}/sheet", params=query).content
 
     def outlook(self, name: str, n: int = 4) -> list[wire_campaign.PromiseOut]:
         """Return what the next batch promises."""

@@ -163,12 +163,13 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Results of one suggestion: numbers by property, their standard uncertainties, and a note."""
+    """What came of one suggestion: numbers by property, their standard uncertainties, a note, why it failed if so."""
 
     suggestion: int
     values: Mapping[str, float]
     error: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
+    failure: str = ""
 
 
 @dataclass(frozen=True, slots=True)

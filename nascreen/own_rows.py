@@ -7,9 +7,13 @@ under its own name.
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +25,16 @@ from nascreen.goals import LONGEST_UNIT, check_bounds, column_of, is_log
 from nascreen.history import MAX_TEXT, Value, checked_text
 from nascreen.pools import MAX_COLUMNS, PRIOR, cells_of, read_pool
 from nascreen.records import COLUMN_BY_NAME
-from nascreen.spreadsheets import Limits, sheet_of_bytes
+from nascreen.spreadsheets import SEPARATORS, Limits, is_workbook, sheet_of_bytes
 from nascreen.units import Heading, cell_in_column_unit, heading_text, read_heading
-from nascreen.wire_campaign import MOST_ATTACHED, MOST_CANDIDATES, MOST_CELLS
+from nascreen.wire_campaign import (
+    MOST_ATTACHED,
+    MOST_CANDIDATES,
+    MOST_CELLS,
+    MOST_TEXT,
+    MOST_UNPACKED,
+    MOST_UNPACKED_OTHER,
+)
 
 NAME = "your rows"
 FAILURE = "failure"
@@ -33,6 +44,7 @@ LEAST_FORMULAS = 6
 """Different formulas of compounds that make a column one of formulas, whatever its name: additives are fewer."""
 _SD = "_sd"
 _LIMITS = Limits(4_000_000, MOST_CANDIDATES, MAX_COLUMNS)
+_WORKBOOK_LIMITS = Limits(4_000_000, MOST_CANDIDATES, MAX_COLUMNS, MOST_UNPACKED, MOST_UNPACKED_OTHER, MOST_CELLS)
 _WITH_UNIT = re.compile(r"(.*?)\s*[\[(]\s*([^\[\]()]*?)\s*[\])]", re.DOTALL)
 
 
@@ -140,6 +152,53 @@ def read_own_rows(text: str) -> OwnRows:
     _refuse_doubles(columns)
     read_pool({c.name: c.cells[:1] for c in columns}, kinds={c.name: c.kind for c in columns})  # checks the names
     return OwnRows(columns, lines, (*notes, *_notes_on(columns, lines)))
+
+
+def text_of_workbook(data: bytes) -> tuple[str, tuple[str, ...]]:
+    """Return the first visible sheet of a workbook as the text of a table, each row on the line of its number.
+
+    Args:
+        data: Bytes of the XLSX file.
+
+    Returns:
+        The text, and what people should know of the reading, one sentence each.
+
+    Raises:
+        TableError: If they are no workbook that can be read whole and without a guess, or it is too large as text.
+    """
+    if not is_workbook(data):
+        sheet_of_bytes(f"{NAME}.xlsx", data, _WORKBOOK_LIMITS)  # says what they are instead
+    sheet = sheet_of_bytes(NAME, data, _WORKBOOK_LIMITS)
+    if not sheet.header:
+        raise TableError("The first sheet of the workbook is empty; give a table whose first row names its columns.")
+    lines = [_in_one_line(sheet.header)]
+    for row in sheet.rows:
+        lines += [()] * (row.number - len(lines) - 1)
+        lines.append(_in_one_line(row.cells))
+    text = _written(lines)
+    if len(json.dumps(text, ensure_ascii=False).encode("utf-8", "surrogatepass")) > MOST_TEXT:
+        raise TableError(f"The table has more than {MOST_TEXT:,} characters as text; leave out rows or columns.")
+    return text, sheet.notes
+
+
+def _in_one_line(cells: Sequence[str]) -> tuple[str, ...]:
+    """Return cells without the line breaks by which people wrap the text of a cell."""
+    return tuple(re.sub(r"\s*[\r\n\t\v\f]\s*", " ", cell) for cell in cells)
+
+
+def _written(lines: Sequence[Sequence[str]]) -> str:
+    """Return rows as text, separated by what is taken for that when they are read again."""
+    for separator in SEPARATORS:
+        buffer = io.StringIO(newline="")
+        writer = csv.writer(buffer, delimiter=separator, lineterminator="\n")
+        writer.writerow(lines[0])
+        head = buffer.getvalue()
+        with suppress(TableError):
+            read = sheet_of_bytes(NAME, head.encode("utf-8", "surrogatepass"), _LIMITS, is_known=bool)
+            if [*filter(None, read.header)] == [*filter(None, lines[0])]:
+                writer.writerows(lines[1:])
+                return buffer.getvalue()
+    raise TableError("The names of the columns hold commas, semicolons and tabs; leave them out.")
 
 
 def _check_texts(table: Mapping[str, Sequence[Value]], lines: Sequence[int]) -> None:

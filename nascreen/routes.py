@@ -81,16 +81,26 @@ async def body_of(request: Request, model: type[M]) -> M:
     return read_json(adapter, await request.body(), request.headers.get("content-type", ""))
 
 
-async def bytes_of(request: Request, media_type: str) -> bytes:
-    """Return a body of a media type as it came.
+async def bytes_of(request: Request, *media_types: str) -> bytes:
+    """Return a body of one of some media types as it came.
+
+    Raises:
+        HttpError: If it is said to be something else.
+    """
+    media_type_of(request, *media_types)
+    return await request.body()
+
+
+def media_type_of(request: Request, *allowed: str) -> str:
+    """Return which of some media types a body is said to be.
 
     Raises:
         HttpError: If it is said to be something else.
     """
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given != media_type:
-        raise HttpError(415, f"The body is {shown(given or 'of no stated type')}; send {media_type}.")
-    return await request.body()
+    if given not in allowed:
+        raise HttpError(415, f"The body is {shown(given or 'of no stated type')}; send {' or '.join(allowed)}.")
+    return given
 
 
 def answer(
@@ -112,6 +122,12 @@ def takes(model: type[BaseModel]) -> dict[str, Any]:
     REQUEST_MODELS[model.__name__] = model
     schema = {"$ref": f"#/components/schemas/{model.__name__}"}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def takes_files(*media_types: str) -> dict[str, Any]:
+    """Return what OpenAPI says of a body that is a file of one of some media types."""
+    content = {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in media_types}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def takes_text(media_type: str, example: str) -> dict[str, Any]:

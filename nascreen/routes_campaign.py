@@ -16,7 +16,22 @@ from starlette.responses import Response
 
 from nascreen import wire_campaign as wire
 from nascreen.errors import InputError, shown
-from nascreen.routes import PROBLEMS, Parts, Query, answer, body_of, csv_answer, gives, in_thread, parts_of, takes
+from nascreen.routes import (
+    PROBLEMS,
+    Parts,
+    Query,
+    answer,
+    body_of,
+    bytes_of,
+    csv_answer,
+    gives,
+    in_thread,
+    media_type_of,
+    parts_of,
+    takes,
+    takes_files,
+)
+from nascreen.spreadsheets import XLSX
 
 if TYPE_CHECKING:
     from nascreen.campaign_answers import OpenCampaigns
@@ -24,7 +39,7 @@ if TYPE_CHECKING:
 
 router = APIRouter(prefix="/v1/campaigns", tags=["campaigns"])
 
-XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+CSV = "text/csv"
 MOST_IDS = 200
 _IDS = re.compile(rf"[0-9]{{1,15}}(,[0-9]{{1,15}}){{0,{MOST_IDS - 1}}}", re.ASCII)
 _opened: WeakKeyDictionary[Parts, OpenCampaigns] = WeakKeyDictionary()
@@ -48,6 +63,12 @@ class SheetQuery(Query):
     """What a sheet is of."""
 
     ids: Annotated[str, Field(description="Such as 1,2; all that are being made where none is named.")] = ""
+
+
+class FilledQuery(Query):
+    """Of whom a filled sheet is."""
+
+    author: wire.Author = ""
 
 
 def _campaigns(parts: Parts) -> OpenCampaigns:
@@ -349,6 +370,37 @@ async def campaign_sheet(request: Request, name: str, query: Annotated[SheetQuer
         return sheet(_campaigns(parts).campaign(name), ids)
 
     return _file(await in_thread(request, work), f"{name}-batch.xlsx", XLSX)
+
+
+@router.post(
+    "/{name}/sheet",
+    summary="Give back a filled sheet",
+    openapi_extra=takes_files(XLSX, CSV),
+    response_model=None,
+    responses=gives(wire.ExperimentsOut, "The suggestions that the sheet says something of, as they stand."),
+)
+async def campaign_sheet_back(request: Request, name: str, query: Annotated[FilledQuery, QueryField()]) -> Response:
+    """Tell what a filled sheet says, XLSX or the same table as CSV, all of it or nothing.
+
+    Rows and cells that are empty are for later; the same sheet again changes nothing.
+    """
+    kind = {XLSX: "xlsx", CSV: "csv"}[media_type_of(request, XLSX, CSV)]
+    data, author = await bytes_of(request, XLSX, CSV), _author(request, query.author)
+
+    def work(campaign: Campaign) -> dict[str, Any]:
+        from nascreen.campaign_answers import tell_sheet
+
+        return {"experiments": [_one(campaign, one) for one in tell_sheet(campaign, data, kind, author)]}
+
+    return await _answered(request, name, work)
+
+
+@router.api_route(
+    "/{name}/sheet", methods=["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "HEAD", "QUERY"], include_in_schema=False
+)
+async def campaign_sheet_otherwise(name: str) -> Response:  # noqa: ARG001 - part of the address
+    """Refuse any other method with both that there are."""
+    raise HTTPException(405, headers={"Allow": "GET, POST"})
 
 
 def _file(data: bytes, name: str, media_type: str) -> Response:

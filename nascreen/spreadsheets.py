@@ -22,6 +22,9 @@ from typing import Any, NamedTuple, NoReturn
 
 from nascreen.errors import TableError, shown
 
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+"""Media type of a workbook."""
+
 MAX_CELL = 10_000
 """Characters that a cell may hold."""
 
@@ -35,6 +38,8 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 _OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _SMALL_PART = 1_000_000
+_TYPES = "[Content_Types].xml"
+_HOLDS_CELLS = re.compile(r"xl/(worksheets/[^/]+|sharedStrings)\.xml", re.IGNORECASE)
 _COORDINATE = re.compile(r"([A-Z]{1,3})([0-9]{1,9})")
 _XML_ENCODING = re.compile(rb"""^\s*<\?xml[^>]*encoding=["']([^"']+)["']""")
 _NUMBER_START = re.compile(r"\s*([+-]?[.,]*[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?)")
@@ -44,11 +49,23 @@ _GROUPED = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large a file may be: bytes on disk, rows below the header, columns."""
+    """How large a file may be: bytes on disk, rows below the header, columns; of a workbook, what it unpacks to too.
+
+    Attributes:
+        n_bytes: Bytes of the file.
+        n_rows: Rows below the header.
+        n_columns: Columns.
+        n_unpacked: Bytes of the parts of a workbook.
+        n_other: Bytes of its parts that hold no cells, such as styles; these cost the most to read.
+        n_cells: Rows times columns of the sheet of a workbook that is read.
+    """
 
     n_bytes: int = 50_000_000
     n_rows: int = 1_000_000
     n_columns: int = 256
+    n_unpacked: int = MAX_UNPACKED_BYTES
+    n_other: int = MAX_UNPACKED_BYTES
+    n_cells: int = 100_000_000
 
 
 class Row(NamedTuple):
@@ -93,6 +110,11 @@ class Sheet:
         name = f" ({shown(self.header[column])})" if column < len(self.header) else ""
         where = f"line {row}, column {column + 1}" if self.separator else f"cell {_letters(column + 1)}{row}"
         return where + name
+
+
+def is_workbook(data: bytes) -> bool:
+    """Return whether bytes begin as those of a workbook, a zip archive, do."""
+    return data.startswith(b"PK\x03\x04")
 
 
 def _letters(column: int) -> str:
@@ -164,7 +186,7 @@ def _sheet_from(
     is_known: Callable[[str], bool],
     is_date: Callable[[str], bool],
 ) -> Sheet:
-    if data.startswith(b"PK\x03\x04"):
+    if is_workbook(data):
         return _read_workbook(path.name, data, limits, sheet_name, is_date)
     if data.startswith(_OLE_MAGIC):
         is_encrypted = "EncryptedPackage".encode("utf-16-le") in data
@@ -413,7 +435,7 @@ def _check_points(sheet: Sheet, columns: Sequence[int]) -> None:
 def _read_workbook(
     file: str, data: bytes, limits: Limits, sheet_name: str | None, is_date: Callable[[str], bool]
 ) -> Sheet:
-    _check_archive(file, data)
+    _check_archive(file, data, limits)
     try:
         with warnings.catch_warnings():
             # What openpyxl leaves aside (styles, extensions, macros) holds no cells.
@@ -426,14 +448,15 @@ def _read_workbook(
         raise TableError(f"The table {shown(file)} {what}") from error
 
 
-def _check_archive(file: str, data: bytes) -> None:
+def _check_archive(file: str, data: bytes, limits: Limits) -> None:
     """Refuse a workbook that is something else, unpacks to too much, or whose text may expand itself."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             parts = archive.infolist()
-            _check_parts(file, parts)
+            _check_parts(file, parts, limits)
+            _check_types(file, archive.read(_TYPES))
             for part in parts:
-                if part.filename.lower().endswith((".xml", ".rels")):
+                if _is_xml(part.filename):
                     _check_xml(file, part.filename, archive.read(part))
     except TableError:
         raise
@@ -442,7 +465,7 @@ def _check_archive(file: str, data: bytes) -> None:
         raise TableError(f"The table {shown(file)} {what}") from error
 
 
-def _check_parts(file: str, parts: Sequence[zipfile.ZipInfo]) -> None:
+def _check_parts(file: str, parts: Sequence[zipfile.ZipInfo], limits: Limits) -> None:
     names = [part.filename for part in parts]
     if any(part.flag_bits & 1 for part in parts):
         _refuse(file, "is protected by a password; save it without.")
@@ -450,17 +473,36 @@ def _check_parts(file: str, parts: Sequence[zipfile.ZipInfo]) -> None:
         _refuse(file, "is an OpenDocument file (.ods); save it as .xlsx or as 'CSV UTF-8'.")
     if any(name.lower().endswith("vbaproject.bin") for name in names):
         _refuse(file, "holds macros (.xlsm); save it as .xlsx without them.")
-    if "[Content_Types].xml" not in names:
+    if _TYPES not in names:
         _refuse(file, "is a zip archive but not an .xlsx workbook; save it as .xlsx or as 'CSV UTF-8'.")
     if len(names) > MAX_PARTS or len(set(names)) < len(names):
         _refuse(file, f"has {len(names)} parts inside; allowed are {MAX_PARTS}, each once. Save it again.")
-    if sum(part.file_size for part in parts) > MAX_UNPACKED_BYTES:
-        _refuse(file, f"unpacks to more than {MAX_UNPACKED_BYTES // 10**6} MB; split it.")
+    if sum(part.file_size for part in parts) > limits.n_unpacked:
+        _refuse(file, f"unpacks to more than {limits.n_unpacked // 10**6} MB; split it.")
+    others = [part.file_size for part in parts if _is_xml(part.filename) and not _HOLDS_CELLS.fullmatch(part.filename)]
+    if sum(others) > limits.n_other:
+        _refuse(file, f"has styles and the like of more than {limits.n_other // 10**6} MB; copy the cells alone into a "
+                      "new workbook.")  # fmt: skip
     for part in parts:
         if part.file_size > _SMALL_PART and part.file_size > MAX_RATIO * max(part.compress_size, 1):
             _refuse(
                 file, f"has the part {shown(part.filename)} that unpacks more than {MAX_RATIO} times; save it again."
             )
+
+
+def _is_xml(name: str) -> bool:
+    return name.lower().endswith((".xml", ".rels"))
+
+
+def _check_types(file: str, text: bytes) -> None:
+    """Refuse a workbook of which another part goes by the name of one that holds cells, and so by its limit."""
+    from defusedxml.ElementTree import fromstring
+
+    _check_xml(file, _TYPES, text)
+    for element in fromstring(text, forbid_dtd=True):
+        name, kind = element.get("PartName", "").removeprefix("/"), element.get("ContentType", "")
+        if _HOLDS_CELLS.fullmatch(name) and not kind.endswith((".worksheet+xml", ".sharedStrings+xml")):
+            _refuse(file, f"has the part {shown(name)} of the type {shown(kind)}; save it again in a spreadsheet.")
 
 
 def _check_xml(file: str, part: str, text: bytes) -> None:
@@ -531,6 +573,12 @@ def _scan(file: str, book: Any, sheet: Any, limits: Limits) -> _Used:  # noqa: A
             if n_columns > limits.n_columns:
                 _refuse(
                     file, f"has a value in cell {_letters(column)}{row}; at most {limits.n_columns} columns are read."
+                )
+            if n_rows * n_columns > limits.n_cells:
+                _refuse(
+                    file,
+                    f"reaches to cell {_letters(n_columns)}{n_rows}; at most {limits.n_cells:,} cells are read, empty "
+                    "ones with them, so leave out rows or columns.",
                 )
     return _Used(n_rows, n_columns)
 

@@ -276,8 +276,8 @@ class _Work:
 
     # ------------------------------------------------------------ results
 
-    def tell(self, suggestion: object, payloads: Mapping[str, str], note: str) -> None:
-        """Add results, each of which is new or the stored one."""
+    def tell(self, suggestion: object, payloads: Mapping[str, str]) -> bool:
+        """Add results, each of which is new or the stored one, and return whether any is new."""
         draft = self.find(suggestion)
         new = {name: payload for name, payload in payloads.items() if not _is_stored(draft, name, json.loads(payload))}
         if new and draft.end:
@@ -286,8 +286,30 @@ class _Work:
             )
         for name, payload in new.items():
             self.append("told", suggestion_id=draft.row.id, property=name, payload=payload)
-        if new and note:
-            self.append("noted", suggestion_id=draft.row.id, reason=note)
+        return bool(new)
+
+    def end(self, suggestion: object, kind: Literal["failed", "abandoned"], reason: str) -> bool:
+        """End a suggestion, unless it has ended so already, and return whether this is new."""
+        draft = self.find(suggestion)
+        if (draft.end, draft.reason) == (kind, reason):
+            return False
+        if draft.end:
+            raise ConflictError(
+                f"The suggestion {draft.row.id} has {draft.end} already ({shown(draft.reason)}); reopen it to change "
+                "that."
+            )
+        if kind == "abandoned":
+            _check_unmade(draft)
+        self.append(kind, suggestion_id=draft.row.id, turn=draft.n_ends, reason=reason)
+        return True
+
+    def take(self, outcome: Outcome, payloads: Mapping[str, str]) -> None:
+        """Add what came of a suggestion; its note only with something new, so that the same again adds nothing."""
+        is_new = bool(payloads) and self.tell(outcome.suggestion, payloads)
+        if outcome.failure:
+            is_new |= self.end(outcome.suggestion, "failed", outcome.failure)
+        if is_new and outcome.note:
+            self.append("noted", suggestion_id=self.find(outcome.suggestion).row.id, reason=outcome.note)
 
     def correct(self, draft: Draft, name: str, payload: str, reason: str) -> None:
         """Add a correction, unless it is the last one again."""
@@ -369,6 +391,13 @@ def _is_stored(draft: Draft, name: str, told: Mapping[str, Any]) -> bool:
 
 def _result_text(value: float | None, error: float | None) -> str:
     return "withdrawn" if value is None else f"{value!r}" if error is None else f"{value!r} ± {error!r}"
+
+
+def _checked_outcome(outcome: Outcome) -> dict[str, str]:
+    """Return the payloads of the results of an outcome, whose texts can be stored too."""
+    checked_text(outcome.note, "note")
+    checked_text(outcome.failure, "reason of a failure", is_needed=bool(outcome.failure))
+    return result_payloads(outcome.values, outcome.error, f"suggestion {shown(outcome.suggestion)}")
 
 
 def _checked_past(sample: Past, place: int) -> _CheckedPast:
@@ -676,18 +705,16 @@ class Store:
         return self.tell_many(campaign, [Outcome(suggestion, values, error, note)], author)[0]
 
     def tell_many(self, campaign: str, outcomes: Iterable[Outcome], author: str = "") -> tuple[Suggestion, ...]:
-        """Store results of several suggestions, all or none; see `tell`."""
-        checked = [
-            (outcome, result_payloads(outcome.values, outcome.error, f"suggestion {shown(outcome.suggestion)}"))
-            for outcome in islice(outcomes, MAX_BATCH + 1)
-        ]
-        if not 1 <= len(checked) <= MAX_BATCH or not all(payloads for _, payloads in checked):
+        """Store results and failures of several suggestions, all or none; see `tell` and `fail`."""
+        checked = [(outcome, _checked_outcome(outcome)) for outcome in islice(outcomes, MAX_BATCH + 1)]
+        if not 1 <= len(checked) <= MAX_BATCH or not all(payloads or outcome.failure for outcome, payloads in checked):
             raise InputError(
-                f"A call tells 1 to {MAX_BATCH} suggestions, with at least one result each; split or fill it."
+                f"A call tells 1 to {MAX_BATCH} suggestions, with at least one result each or why it failed; split or "
+                "fill it."
             )
         with self._writing(campaign, author) as work:
             for outcome, payloads in checked:
-                work.tell(outcome.suggestion, payloads, checked_text(outcome.note, "note"))
+                work.take(outcome, payloads)
             return tuple(work.find(outcome.suggestion).finished() for outcome, _ in checked)
 
     def correct(
@@ -752,17 +779,7 @@ class Store:
         self, campaign: str, suggestion: int, kind: Literal["failed", "abandoned"], reason: str, author: str
     ) -> Suggestion:
         with self._writing(campaign, author) as work:
-            draft = work.find(suggestion)
-            if (draft.end, draft.reason) == (kind, reason):
-                return draft.finished()
-            if draft.end:
-                raise ConflictError(
-                    f"The suggestion {suggestion} has {draft.end} already ({shown(draft.reason)}); reopen it to "
-                    "change that."
-                )
-            if kind == "abandoned":
-                _check_unmade(draft)
-            work.append(kind, suggestion_id=suggestion, turn=draft.n_ends, reason=reason)
+            work.end(suggestion, kind, reason)
             return work.find(suggestion).finished()
 
     def reopen(self, campaign: str, suggestion: int, *, author: str, reason: str) -> Suggestion:

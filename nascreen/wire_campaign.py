@@ -22,6 +22,14 @@ MOST_ATTACHED = 1000
 MOST_TEXT = 2_000_000
 """Characters of a table as text; what a body holds is less where they are not ASCII."""
 
+MOST_SHEET_ROWS = 2000
+"""Rows of a sheet that is given back, empty ones with them; MAX_BATCH of them may say something."""
+
+MOST_UNPACKED = 20_000_000
+MOST_UNPACKED_OTHER = 2_000_000
+"""Bytes to which a workbook may unpack, and those of its parts without cells: 500,000 numbers are 15 MB, the sheet of
+1,000 samples is 3.4 MB, and 2 MB of styles take as long as all cells."""
+
 MOST_NAMES = 100
 _MOST_KEY = 200
 
@@ -230,6 +238,9 @@ class OwnRowsOut(Answer):
     n_rows: int
     columns: list[OwnColumnOut]
     notes: list[str] = Field(description="What people should know of the reading, one sentence each.")
+    csv: str | None = Field(
+        description="What was read of a workbook as text, for a campaign; null where text was sent."
+    )
 
 
 class PredictedOut(Answer):
