@@ -342,7 +342,13 @@ def read_batch(campaign: Campaign, path: Path) -> tuple[Outcome, ...]:
         TableError: If a cell cannot be used: an unknown id, a value that was changed, a wrong unit, no number; the
             message names the cell. Then nothing is stored.
     """
-    return _outcomes(campaign, read_sheet(path, sheet_name=SHEET if path.suffix.lower() == ".xlsx" else None))
+    name = SHEET if path.suffix.lower() == ".xlsx" else None
+    return _outcomes(campaign, read_sheet(path, sheet_name=name, is_known=_known_heads(campaign)))
+
+
+def _known_heads(campaign: Campaign) -> Callable[[str], bool]:
+    """Return what knows the heads that every sheet of a campaign has, by which the separator of a CSV file is found."""
+    return {*_OWN, *campaign.pool.visible}.__contains__
 
 
 def _outcomes(campaign: Campaign, sheet: Sheet) -> tuple[Outcome, ...]:
@@ -389,7 +395,8 @@ def tell_sheet(
     campaign: Campaign, name: str, data: bytes, author: str = "", limits: Limits | None = None
 ) -> tuple[Experiment, ...]:
     """Store what the bytes of a filled sheet say, which came under a name; see `tell_batch`."""
-    sheet = sheet_of_bytes(name, data, limits, sheet_name=SHEET if is_workbook(data) else None)
+    named = SHEET if is_workbook(data) else None
+    sheet = sheet_of_bytes(name, data, limits, sheet_name=named, is_known=_known_heads(campaign))
     return _tell(campaign, _outcomes(campaign, sheet), author)
 
 

@@ -34,6 +34,7 @@ from nascreen.wire_campaign import (
     MOST_TEXT,
     MOST_UNPACKED,
     MOST_UNPACKED_OTHER,
+    MOST_WORKBOOK_CELLS,
 )
 
 NAME = "your rows"
@@ -44,7 +45,9 @@ LEAST_FORMULAS = 6
 """Different formulas of compounds that make a column one of formulas, whatever its name: additives are fewer."""
 _SD = "_sd"
 _LIMITS = Limits(4_000_000, MOST_CANDIDATES, MAX_COLUMNS)
-_WORKBOOK_LIMITS = Limits(4_000_000, MOST_CANDIDATES, MAX_COLUMNS, MOST_UNPACKED, MOST_UNPACKED_OTHER, MOST_CELLS)
+_WORKBOOK_LIMITS = Limits(
+    4_000_000, MOST_CANDIDATES, MAX_COLUMNS, MOST_UNPACKED, MOST_UNPACKED_OTHER, MOST_WORKBOOK_CELLS
+)
 _WITH_UNIT = re.compile(r"(.*?)\s*[\[(]\s*([^\[\]()]*?)\s*[\])]", re.DOTALL)
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
+from xml.parsers import expat
 
 from nascreen.errors import TableError, shown
 
@@ -38,6 +39,10 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 _OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _SMALL_PART = 1_000_000
+_MOST_DEPTH = 50
+_MOST_OTHER = 100_000
+_MOST_IN_ROW = 16_384
+_OF_CELLS = frozenset({"row", "v", "f", "is", "t", "si"})
 _TYPES = "[Content_Types].xml"
 _HOLDS_CELLS = re.compile(r"xl/(worksheets/[^/]+|sharedStrings)\.xml", re.IGNORECASE)
 _COORDINATE = re.compile(r"([A-Z]{1,3})([0-9]{1,9})")
@@ -57,7 +62,8 @@ class Limits:
         n_columns: Columns.
         n_unpacked: Bytes of the parts of a workbook.
         n_other: Bytes of its parts that hold no cells, such as styles; these cost the most to read.
-        n_cells: Rows times columns of the sheet of a workbook that is read.
+        n_cells: Rows times columns of the sheet of a workbook that is read, and cells that stand in all of its sheets;
+            None where they need not be counted.
     """
 
     n_bytes: int = 50_000_000
@@ -65,7 +71,7 @@ class Limits:
     n_columns: int = 256
     n_unpacked: int = MAX_UNPACKED_BYTES
     n_other: int = MAX_UNPACKED_BYTES
-    n_cells: int = 100_000_000
+    n_cells: int | None = None
 
 
 class Row(NamedTuple):
@@ -455,12 +461,17 @@ def _check_archive(file: str, data: bytes, limits: Limits) -> None:
             parts = archive.infolist()
             _check_parts(file, parts, limits)
             _check_types(file, archive.read(_TYPES))
-            for part in parts:
-                if _is_xml(part.filename):
-                    _check_xml(file, part.filename, archive.read(part))
+            count = None if limits.n_cells is None else _Count(file, limits.n_cells)
+            for part in filter(lambda part: _is_xml(part.filename), parts):
+                text = archive.read(part)
+                _check_xml(file, part.filename, text)
+                if count and _HOLDS_CELLS.fullmatch(part.filename):
+                    count.take_in(text)
     except TableError:
         raise
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError) as error:
+    except (
+        zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError, SyntaxError, expat.ExpatError
+    ) as error:  # fmt: skip
         what = f"is not a sound .xlsx file ({type(error).__name__}: {str(error)[:80]}); save it again."
         raise TableError(f"The table {shown(file)} {what}") from error
 
@@ -503,6 +514,45 @@ def _check_types(file: str, text: bytes) -> None:
         name, kind = element.get("PartName", "").removeprefix("/"), element.get("ContentType", "")
         if _HOLDS_CELLS.fullmatch(name) and not kind.endswith((".worksheet+xml", ".sharedStrings+xml")):
             _refuse(file, f"has the part {shown(name)} of the type {shown(kind)}; save it again in a spreadsheet.")
+
+
+class _Count:
+    """Counts what stands in the sheets and texts of a workbook, keeping nothing, before anything else reads them."""
+
+    def __init__(self, file: str, n_cells: int) -> None:
+        self._file, self._limit = file, n_cells
+        self._n_cells = self._n_parts = self._n_other = self._n_in_row = self._depth = 0
+
+    def take_in(self, text: bytes) -> None:
+        """Count a part, and refuse what is beyond any table of so many cells.
+
+        Raises:
+            ExpatError: If it is no XML.
+        """
+        self._depth = 0
+        parser = expat.ParserCreate(namespace_separator=" ")
+        parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
+        parser.Parse(text, True)  # noqa: FBT003 - of expat, whether this is all
+
+    def _start(self, name: str, _attributes: object) -> None:
+        self._depth += 1
+        tag = name.rpartition(" ")[2]
+        if tag == "c":
+            self._n_cells += 1
+            self._n_in_row += 1
+        elif tag in _OF_CELLS:
+            self._n_parts += 1
+            self._n_in_row = 0 if tag == "row" else self._n_in_row
+        else:
+            self._n_other += 1
+        if self._n_cells > self._limit or self._n_parts > 4 * self._limit:
+            _refuse(self._file, f"has more than {self._limit:,} cells in its sheets, empty ones with them; leave out "
+                    "sheets, rows or columns, or save it as 'CSV UTF-8'.")  # fmt: skip
+        if self._n_other > _MOST_OTHER or self._n_in_row > _MOST_IN_ROW or self._depth > _MOST_DEPTH:
+            _refuse(self._file, "holds too much that is no table; copy the cells alone into a new workbook.")
+
+    def _end(self, _name: str) -> None:
+        self._depth -= 1
 
 
 def _check_xml(file: str, part: str, text: bytes) -> None:
@@ -574,7 +624,7 @@ def _scan(file: str, book: Any, sheet: Any, limits: Limits) -> _Used:  # noqa: A
                 _refuse(
                     file, f"has a value in cell {_letters(column)}{row}; at most {limits.n_columns} columns are read."
                 )
-            if n_rows * n_columns > limits.n_cells:
+            if limits.n_cells is not None and n_rows * n_columns > limits.n_cells:
                 _refuse(
                     file,
                     f"reaches to cell {_letters(n_columns)}{n_rows}; at most {limits.n_cells:,} cells are read, empty "

@@ -25,10 +25,11 @@ MOST_TEXT = 2_000_000
 MOST_SHEET_ROWS = 2000
 """Rows of a sheet that is given back, empty ones with them; MAX_BATCH of them may say something."""
 
-MOST_UNPACKED = 20_000_000
-MOST_UNPACKED_OTHER = 2_000_000
-"""Bytes to which a workbook may unpack, and those of its parts without cells: 500,000 numbers are 15 MB, the sheet of
-1,000 samples is 3.4 MB, and 2 MB of styles take as long as all cells."""
+MOST_WORKBOOK_CELLS = 200_000
+MOST_UNPACKED = 16_000_000
+MOST_UNPACKED_OTHER = 1_000_000
+"""Cells of a workbook, bytes to which it may unpack, and those of its parts without cells: to read them costs far more
+than the same as text. The sheet of 1,000 samples unpacks to 3.4 MB; a MB of styles takes as long as 100,000 cells."""
 
 MOST_NAMES = 100
 _MOST_KEY = 200

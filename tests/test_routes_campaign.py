@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import itertools
 import json
@@ -9,6 +10,7 @@ import sqlite3
 import threading
 import time
 import uuid
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -17,18 +19,20 @@ from typing import Any, get_args, get_type_hints
 
 import httpx
 import pytest
-from openpyxl import load_workbook
+from openpyxl import Workbook, load_workbook
 from sqlalchemy.engine import Connection
 
 from nascreen import campaign_answers, database, wire, wire_campaign
 from nascreen.access import Tokens
 from nascreen.campaigns import Campaign, Constraint, Objective
-from nascreen.errors import ConflictError
+from nascreen.client import Client
+from nascreen.errors import ConflictError, TableError
 from nascreen.gatekeeper import Rules
 from nascreen.goals import PRIORS, Settings
 from nascreen.pools import POOL_KINDS, space_names
-from nascreen.routes_campaign import MOST_IDS, XLSX
+from nascreen.routes_campaign import MOST_IDS
 from nascreen.service import Options
+from nascreen.spreadsheets import XLSX
 from nascreen.store import MAX_ATTACHED, MAX_KEY, open_store
 from tests.conftest import running
 
@@ -1054,6 +1058,303 @@ def test_a_sheet_is_that_of_the_command_and_comes_back(
     book.save(tmp_path / "filled.xlsx")
     tell_batch(Campaign.open(f"sqlite:///{folder}/lab.db", name), tmp_path / "filled.xlsx")
     assert seen(client, name).experiments[1].results == {"rel_density_pct": 88.5}
+
+
+# ---------------------------------------------------------------- the sheet that comes back
+
+
+def filled(data: bytes, **cells: Any) -> bytes:
+    """Return a sheet with some cells filled in, each by the name of its column and its row, such as ``failure_3``."""
+    book = load_workbook(io.BytesIO(data))
+    sheet = book["batch"]
+    heads = {str(cell.value).partition(" [")[0]: cell.column for cell in sheet[1]}
+    for place, value in cells.items():
+        head, _, row = place.rpartition("_")
+        sheet.cell(int(row), heads[head]).value = value
+    buffer = io.BytesIO()
+    book.save(buffer)
+    return buffer.getvalue()
+
+
+def as_csv(data: bytes, separator: str = ",") -> bytes:
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, delimiter=separator)
+    writer.writerows(load_workbook(io.BytesIO(data))["batch"].iter_rows(values_only=True))
+    return buffer.getvalue().encode()
+
+
+def back(client: httpx.Client, name: str, data: bytes, kind: str = XLSX, **more: Any) -> httpx.Response:
+    return client.post(f"/v1/campaigns/{name}/sheet", content=data, headers={"content-type": kind}, **more)
+
+
+@pytest.fixture
+def asked(client: httpx.Client, make: Make) -> tuple[str, bytes]:
+    """A campaign of which three suggestions are being made, and their sheet."""
+    name = make()
+    ask(client, name, 3)
+    return name, client.get(f"/v1/campaigns/{name}/sheet").content
+
+
+@pytest.mark.parametrize("kind", [XLSX, "text/csv", "text/csv; charset=utf-8"], ids=["xlsx", "csv", "csv-utf-8"])
+def test_a_filled_sheet_is_told_and_again_changes_nothing(
+    client: httpx.Client, folder: Path, asked: tuple[str, bytes], kind: str
+) -> None:
+    name, sheet = asked
+    cells = {"rel_density_2": 91.5, "± rel_density_pct_2": 0.3, "note_2": "grey", "failure_4": "cracked"}
+    sheet = filled(sheet, note_4="on cooling", **cells)
+    data = sheet if kind == XLSX else as_csv(sheet)
+    found = answered(back(client, name, data, kind, params={"author": "Änne"}), wire_campaign.ExperimentsOut)
+    first, third = found.experiments
+    assert (first.status, first.results, first.error) == (
+        "told", {"rel_density_pct": 91.5}, {"rel_density_pct": 0.3},
+    )  # fmt: skip
+    assert (first.note, third.status, third.failure, third.note) == ("grey", "failed", "cracked", "on cooling")
+    now = seen(client, name).experiments
+    assert [one.status for one in now] == ["told", "pending", "failed"]
+    assert [now[0], now[2]] == list(found.experiments)
+    campaign = Campaign.open(f"sqlite:///{folder}/lab.db", name)
+    history = campaign.history()
+    assert {event.author for event in history[3:]} == {"Änne"}
+    assert answered(back(client, name, data, kind), wire_campaign.ExperimentsOut) == found
+    assert campaign.history() == history
+
+
+def test_a_sheet_with_decimal_commas_is_read_as_people_write_it(client: httpx.Client, asked: tuple[str, bytes]) -> None:
+    name, sheet = asked
+    data = as_csv(filled(sheet, rel_density_2="91,5", rel_density_3="88,25"), ";")
+    found = answered(back(client, name, data, "text/csv"), wire_campaign.ExperimentsOut)
+    assert [one.results["rel_density_pct"] for one in found.experiments] == [91.5, 88.25]
+
+
+def _zip_bomb(sheet: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(sheet)) as old, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            text = old.read(name)
+            is_sheet = name == "xl/worksheets/sheet1.xml"
+            new.writestr(name, text.replace(b"</sheetData>", b" " * 60_000_000 + b"</sheetData>") if is_sheet else text)
+    return buffer.getvalue()
+
+
+def _with(sheet: bytes, part: str, end: bytes, more: bytes) -> bytes:
+    """Return a workbook with something before an end tag of a part, hard to pack."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(sheet)) as old, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            text = old.read(name)
+            new.writestr(name, text.replace(end, more + end) if name == part else text)
+    return buffer.getvalue()
+
+
+def _fonts(sheet: bytes) -> bytes:
+    fonts = "".join(f'<font><sz val="{i * 7919 % 10_007}"/></font>' for i in range(50_000))
+    return _with(sheet, "xl/styles.xml", b"</fonts>", fonts.encode())
+
+
+def _junk(sheet: bytes) -> bytes:
+    junk = "".join(f'<x y="{i * 7919 % 10_007}"/>' for i in range(100_001))
+    return _with(sheet, "xl/worksheets/sheet1.xml", b"</sheetData>", junk.encode())
+
+
+def _empty_cells(sheet: bytes) -> bytes:
+    row = b"<row>" + b"<c/>" * 1000 + b"</row>"
+    return _with(sheet, "xl/worksheets/sheet2.xml", b"</sheetData>", row * 200)
+
+
+def _disguised(sheet: bytes) -> bytes:
+    kind = b'<Override PartName="/xl/worksheets/sheet9.xml" ContentType="application/x.styles+xml"/>'
+    return _with(sheet, "[Content_Types].xml", b"</Types>", kind)
+
+
+def _protected(_: bytes) -> bytes:
+    return b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 500 + "EncryptedPackage".encode("utf-16-le") + b"\0" * 500
+
+
+def _renamed(sheet: bytes) -> bytes:
+    book = load_workbook(io.BytesIO(sheet))
+    book["batch"].title = "mine"
+    buffer = io.BytesIO()
+    book.save(buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        pytest.param(_protected, "is protected by a password", id="password"),
+        pytest.param(_zip_bomb, "unpacks to more than 16 MB", id="zip-bomb"),
+        pytest.param(_fonts, "has styles and the like of more than 1 MB", id="styles"),
+        pytest.param(_junk, "holds too much that is no table", id="junk"),
+        pytest.param(_empty_cells, "has more than 200,000 cells", id="cells"),
+        pytest.param(_disguised, "has the part 'xl/worksheets/sheet9.xml' of the type", id="disguised"),
+        pytest.param(lambda s: _with(s, "[Content_Types].xml", b"</Types>", b"<x>"), "is not a sound", id="types"),
+        pytest.param(lambda s: _with(s, "xl/worksheets/sheet2.xml", b"</row>", b"<x>"), "is not a sound", id="xml"),
+        pytest.param(lambda _: bytes(range(256)) * 40, "is not the workbook that its name says", id="random"),
+        pytest.param(lambda _: b"", "is not the workbook that its name says", id="empty"),
+        pytest.param(lambda _: b"PK\x03\x04" + bytes(range(256)), "is not a sound .xlsx file", id="random-zip"),
+        pytest.param(lambda s: s[:-900], "is not a sound .xlsx file", id="cut"),
+        pytest.param(as_csv, "is not the workbook that its name says", id="csv"),
+        pytest.param(_renamed, "has no visible sheet 'batch'", id="renamed"),
+        pytest.param(lambda s: filled(s, id_3=77), "cell A3 ('id'): there is no suggestion '77'", id="unknown-id"),
+        pytest.param(lambda s: filled(s, sinter_temp_c_3=1), "cell B3 ('sinter_temp_c'): '1' is not the", id="changed"),
+        pytest.param(lambda s: filled(s, rel_density_3=300), "cell F3 ('rel_density [%]')", id="bounds"),
+        pytest.param(lambda s: filled(s, rel_density_3="dense"), "cell F3 ('rel_density [%]'): The column", id="no-number"),
+        pytest.param(lambda s: filled(s, rel_density_3="=1+1"), "has a formula without a result", id="formula"),
+        pytest.param(lambda s: filled(s, note_2="x" * 501), "give a printable line of at most 500", id="long-note"),
+        pytest.param(lambda s: filled(s, rel_density_2=None), "has no result and no failure", id="unfilled"),
+    ],
+)  # fmt: skip
+def test_a_sheet_that_cannot_be_used_is_refused_in_words_and_nothing_of_it_is_kept(
+    client: httpx.Client, folder: Path, asked: tuple[str, bytes], spoil: Callable[[bytes], bytes], words: str
+) -> None:
+    name, sheet = asked
+    before = seen(client, name)
+    start = time.monotonic()
+    refused(back(client, name, spoil(filled(sheet, rel_density_2=91.5))), 422, words)
+    assert time.monotonic() - start < 10
+    assert seen(client, name) == before
+
+
+def test_a_sheet_is_told_by_the_rules_of_every_request(client: httpx.Client, asked: tuple[str, bytes]) -> None:
+    name, sheet = asked
+    sheet = filled(sheet, rel_density_2=91.5)
+    for kind in ("application/json", "application/vnd.ms-excel", ""):
+        refused(back(client, name, sheet, kind), 415, f"send {XLSX} or text/csv")
+    refused(back(client, name, b"\0" * (2 * 1024**2 + 1)), 413, "larger than 2 MiB")
+    refused(back(client, name, sheet, params={"author": "x" * 501}), 422, "'query.author'")
+    refused(back(client, name, sheet, params={"who": "Anna"}), 422, "who")
+    refused(back(client, "none", sheet), 404, "There is no campaign 'none'")
+    for method in ("PUT", "DELETE", "OPTIONS"):
+        response = client.request(method, f"/v1/campaigns/{name}/sheet")
+        assert (response.status_code, response.headers["allow"]) == (405, "GET, POST")
+    assert seen(client, name).experiments[0].status == "pending"
+
+
+def test_a_sheet_that_contradicts_what_is_kept_is_a_conflict_with_all_of_it(
+    client: httpx.Client, asked: tuple[str, bytes]
+) -> None:
+    name, sheet = asked
+    one, _, three = seen(client, name).experiments
+    tell(client, name, one.id, 90.0)
+    refused(back(client, name, filled(sheet, rel_density_2=91.0, failure_3="cracked")), 409, "= 90.0 already, not 91.0")
+    client.post(f"/v1/campaigns/{name}/abandon", json={"id": three.id})
+    both = filled(sheet, failure_3="cracked", rel_density_4=91.0)
+    refused(back(client, name, both), 409, "has abandoned")
+    assert [e.status for e in seen(client, name).experiments] == ["told", "pending", "abandoned"]
+
+
+def test_a_sheet_needs_the_scope_of_its_campaign_and_is_of_its_token(guarded: tuple[httpx.Client, Tokens]) -> None:
+    client, tokens = guarded
+    anna = _bearer(tokens, "Anna", "campaign:mine")
+    asked = client.post("/v1/campaigns/mine/ask", json={"n": 2}, headers=anna).json()["experiments"]
+    ids = ",".join(str(one["id"]) for one in asked)
+    sheet = client.get("/v1/campaigns/mine/sheet", params={"ids": ids}, headers=anna).content
+    sheet = filled(sheet, failure_2="cracked")
+    address, kind = "/v1/campaigns/{}/sheet", {"content-type": XLSX}
+    reader = {**_bearer(tokens, "Reader", "read", "predict"), **kind}
+    refused(client.post(address.format("mine"), content=sheet, headers=reader), 403, "does not allow")
+    refused(client.post(address.format("theirs"), content=sheet, headers={**anna, **kind}), 403, "does not allow")
+    refused(client.post(address.format("mine"), content=sheet, headers=kind), 401, "brings no token")
+    refused(client.post("/v1/candidates", content=sheet, headers=reader), 403, "does not allow")
+    client.post(address.format("mine"), content=sheet, headers={**anna, **kind}).raise_for_status()
+    owner = _bearer(tokens, "Owner", "campaign")
+    told = client.get("/v1/campaigns/mine/export", headers=owner).json()
+    assert [one["failure"] for one in told if one["id"] == asked[0]["id"]] == ["cracked"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from nascreen import store
+from nascreen.campaign_files import tell_batch
+from nascreen.campaigns import Campaign
+
+kept = store._Work.append
+def append(self, kind, **columns):
+    if kind == "failed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return kept(self, kind, **columns)
+store._Work.append = append
+tell_batch(Campaign.open(sys.argv[1], sys.argv[2]), Path(sys.argv[3]))
+"""
+
+
+def test_a_sheet_is_kept_whole_or_not_at_all_when_killed_between_results_and_failures(
+    client: httpx.Client, folder: Path, asked: tuple[str, bytes], tmp_path: Path
+) -> None:
+    import subprocess
+    import sys
+
+    name, sheet = asked
+    data = filled(sheet, rel_density_2=91.5, failure_3="cracked")
+    (tmp_path / "b.xlsx").write_bytes(data)
+    words = [f"sqlite:///{folder}/lab.db", name, str(tmp_path / "b.xlsx")]
+    done = subprocess.run([sys.executable, "-c", KILLED, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == -9, done.stderr
+    assert [one.status for one in seen(client, name).experiments] == ["pending"] * 3
+    answered(back(client, name, data), wire_campaign.ExperimentsOut)
+    assert [one.status for one in seen(client, name).experiments] == ["told", "failed", "pending"]
+
+
+def test_the_client_gives_a_sheet_back_and_reads_a_workbook(client: httpx.Client, asked: tuple[str, bytes]) -> None:
+    name, _ = asked
+    with Client(str(client.base_url)) as own:
+        sheet = filled(own.sheet(name), rel_density_2=91.5)
+        told = own.tell_sheet(name, sheet, author="Ben")
+        assert [one.results for one in told] == [{"rel_density_pct": 91.5}]
+        assert own.tell_sheet(name, as_csv(sheet)) == told
+        with pytest.raises(TableError, match=r"there is no suggestion '77'"):
+            own.tell_sheet(name, filled(sheet, id_2=77))
+        (one,) = [e.id for e in own.campaign(name).experiments if e.status == "told"]
+        assert len(load_workbook(io.BytesIO(own.sheet(name, [one])))["batch"]["A"]) == 2
+        found = own.candidates(_workbook(OWN))
+        assert found == own.candidates(OWN).model_copy(update={"csv": found.csv})
+
+
+# ---------------------------------------------------------------- workbooks of candidates
+
+
+def _workbook(text: str) -> bytes:
+    book = Workbook()
+    for row in csv.reader(io.StringIO(text)):
+        book.active.append([float(cell) if cell.replace(".", "", 1).isdigit() else cell or None for cell in row])
+    buffer = io.BytesIO()
+    book.save(buffer)
+    return buffer.getvalue()
+
+
+def test_a_campaign_is_made_of_the_text_that_was_read_in_a_workbook(client: httpx.Client) -> None:
+    response = client.post("/v1/candidates", content=_workbook(OWN), headers={"content-type": XLSX})
+    found = answered(response, wire_campaign.OwnRowsOut)
+    as_text = answered(client.post("/v1/candidates", json={"csv": OWN}), wire_campaign.OwnRowsOut)
+    assert (found.columns, found.n_rows, as_text.csv) == (as_text.columns, as_text.n_rows, None)
+    body = {"name": f"c{uuid.uuid4().hex[:12]}", "pool": {"csv": found.csv}, "objectives": [{"property": "density"}]}
+    made = answered(client.post("/v1/campaigns", json=body), wire_campaign.CampaignOut, 201)
+    assert (made.n_candidates, made.progress[-1].best) == (3, {"density": 92})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (_protected, "is protected by a password"), (_zip_bomb, "unpacks to more than 16 MB"),
+        (_fonts, "has styles and the like"), (_junk, "holds too much that is no table"),
+        (lambda _: bytes(range(256)), "is not the workbook that its name says"),
+        (lambda _: OWN.encode(), "is not the workbook that its name says"),
+        (lambda s: s[:-900], "is not a sound .xlsx file"),
+    ],
+    ids=["password", "zip-bomb", "styles", "junk", "random", "csv", "cut"],
+)  # fmt: skip
+def test_a_workbook_that_cannot_be_read_is_refused_in_words(
+    client: httpx.Client, spoil: Callable[[bytes], bytes], words: str
+) -> None:
+    data = spoil(_workbook(OWN))
+    refused(client.post("/v1/candidates", content=data, headers={"content-type": XLSX}), 422, words)
+
+
+def test_candidates_of_another_media_type_are_refused_with_those_allowed(client: httpx.Client) -> None:
+    for kind in ("text/csv", "application/vnd.ms-excel", ""):
+        response = client.post("/v1/candidates", content=b"a,b\n1,2\n", headers={"content-type": kind})
+        refused(response, 415, f"send application/json or {XLSX}")
 
 
 def test_the_routes_import_what_campaigns_need_with_the_first_request() -> None:

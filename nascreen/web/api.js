@@ -51,6 +51,11 @@ export async function post(path, body, query = {}, options = {}) {
   return (await ask("POST", address(path, query), body, options)).json();
 }
 
+/** Send the bytes of a file as what they are and return the answer as values. */
+export async function postFile(path, bytes, kind, query = {}, options = {}) {
+  return (await ask("POST", address(path, query), new Blob([bytes], { type: kind }), options)).json();
+}
+
 /** Ask for a file; returns its bytes as a Blob. */
 export async function getFile(path, query = {}) {
   return (await ask("GET", address(path, query))).blob();
@@ -71,11 +76,12 @@ async function ask(method, where, body, { signal } = {}) {
 
 async function send(method, where, body, signal, used) {
   const headers = { Accept: "application/json" };
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const isFile = body instanceof Blob;
+  if (body !== undefined) headers["Content-Type"] = isFile ? body.type : "application/json";
   if (used) headers.Authorization = `Bearer ${used}`;
   try {
     return await fetch(where, {
-      method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body), credentials: "omit",
+      method, headers, signal, body: isFile || body === undefined ? body : JSON.stringify(body), credentials: "omit",
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;

@@ -1,9 +1,10 @@
 // Campaign: what to make next, what came of it, and what the next batch promises.
 
-import { get, getFile, post } from "./api.js";
+import { get, getFile, post, postFile } from "./api.js";
 import { Chart, logAxis, table } from "./charts.js";
 import { announce, failure, fill, h, newId, notice, openDialog, waiting } from "./dom.js";
 import { TextField } from "./fields.js";
+import { bytesOf, isWorkbook, nameOf, TABLES, XLSX } from "./files.js";
 import { NewCampaign } from "./new_campaign.js";
 import { conductivity, counted, fixed, formula, num, percent, phaseWord, prose, readNumber, sci, signed, words } from "./format.js";
 import { predictLink } from "./records.js";
@@ -70,6 +71,7 @@ class CampaignView {
       this.problem = h("div", { class: "problem" });
       this.n = h("input", { type: "text", inputmode: "numeric", id: "ask-n", class: "number", autocomplete: "off" });
       this.n.value = "4";
+      this.back = new SheetBack((bytes, kind) => this.giveBack(bytes, kind));
       this.rules = {
         forbid: new TextField("Not these (filter)", () => {}, { class: "code", placeholder: 'such as elements HAS "Ge"', maxlength: "2000" }),
         prefer: new TextField("These as long as there are any (filter)", () => {}, { class: "code", placeholder: "such as sinter_temp_c < 1150", maxlength: "2000" }),
@@ -145,6 +147,7 @@ class CampaignView {
     return h("form", { class: "ask", on: { submit: (event) => { event.preventDefault(); this.ask(button); } } },
       h("h2", {}, "Next batch"),
       h("div", { class: "row" }, h("label", { for: "ask-n" }, "Samples"), this.n, button, printing, this.saver("Sheet to fill in (Excel)", "/sheet", {}, "batch.xlsx", !open.length)),
+      this.campaign.experiments.length ? this.back.node : null,
       h("details", { class: "numbers" }, h("summary", {}, "Rules for this batch"), h("div", { class: "rules" }, this.rules.forbid.node, this.rules.prefer.node)));
   }
 
@@ -197,6 +200,16 @@ class CampaignView {
       button.disabled = false;
       fill(button, "Ask");
     }
+  }
+
+  /** Tell what a filled sheet says; returns what of it is new, as it stands. */
+  async giveBack(bytes, kind) {
+    const { name } = this;
+    const before = new Map(this.campaign.experiments.map((one) => [one.id, one]));
+    const { experiments } = await postFile(path(name, "/sheet"), bytes, kind, { author: author() });
+    const news = experiments.filter((one) => OF_SHEETS.some((key) => JSON.stringify(one[key]) !== JSON.stringify(before.get(one.id)?.[key])));
+    if (name === this.name) await this.load();
+    return { news, n: experiments.length };
   }
 
   column(title, list, empty) {
@@ -317,6 +330,64 @@ function progressFigure(c, { axis, log }, campaign, objectives, of, told) {
     layout[i ? "yaxis2" : "yaxis"] = { ...(p.is_log ? logAxis(log, points.map((one) => plain(p, one.v)), conductivity) : axis), title: { ...axis.title, text: unit ? `${propertyName(p)} (${unit})` : propertyName(p) }, ...(i ? { overlaying: "y", side: "right", showgrid: false, tickmode: "auto" } : {}) };
   });
   return { data, layout };
+}
+
+// ---------------------------------------------------------------- the sheet that comes back
+
+/** What a sheet says of a sample. */
+const OF_SHEETS = ["status", "results", "error", "failure", "note"];
+
+/** Chooses the filled sheet, and says what came of it. It stays while the board around it is drawn anew. */
+class SheetBack {
+  constructor(tell) {
+    this.tell = tell;
+    const id = newId("sheet-back");
+    this.file = h("input", { type: "file", id, accept: TABLES, "aria-describedby": `${id}-hint`, on: { click: (event) => this.choosing(event), change: () => this.chosen() } });
+    this.said = h("div", { class: "said" });
+    this.node = h("div", { class: "field sheet-back" }, h("label", { for: id }, "Give back the filled sheet"), this.file,
+      h("p", { class: "hint", id: `${id}-hint` }, "The Excel file, or its batch sheet saved as CSV. All of it is kept or nothing; empty cells may follow later."),
+      this.said);
+  }
+
+  /** The same file, corrected, is a choice too; and one sheet is read at a time. */
+  choosing(event) {
+    if (this.isBusy) event.preventDefault();
+    else this.file.value = "";
+  }
+
+  async chosen() {
+    const [file] = this.file.files;
+    if (!file || this.isBusy) return;
+    this.isBusy = true;
+    this.file.setAttribute("aria-disabled", "true");
+    fill(this.said, waiting(`Reading “${nameOf(file)}” …`));
+    try {
+      const bytes = await bytesOf(file);
+      const text = outcome(nameOf(file), await this.tell(bytes, isWorkbook(bytes) || /\.xls[xm]?$/i.test(file.name) ? XLSX : "text/csv"));
+      fill(this.said, notice("good", h("p", {}, text)));
+      announce(text);
+    } catch (error) {
+      fill(this.said, failure(error));
+    } finally {
+      this.isBusy = false;
+      this.file.removeAttribute("aria-disabled");
+      this.file.focus({ preventScroll: true });
+    }
+  }
+}
+
+/** Say what a sheet told: which samples, and which of them failed. */
+function outcome(name, { news, n }) {
+  const failed = news.filter((one) => one.status === "failed");
+  const told = news.filter((one) => one.status !== "failed");
+  const ids = (list) => list.map((one) => one.id).join(", ");
+  const parts = [
+    told.length ? `${counted(told.length, "sample")} told (${ids(told)})` : "",
+    failed.length ? `${counted(failed.length, "sample")} failed (${failed.map((one) => `${one.id}: ${one.failure}`).join("; ")})` : "",
+  ].filter(Boolean);
+  if (!parts.length) return `Nothing in “${name}” is new: what it says of ${counted(n, "sample")} is kept already.`;
+  const rest = n - news.length;
+  return `Kept from “${name}”: ${parts.join(", ")}${rest ? `; ${counted(rest, "sample")} as before` : ""}.`;
 }
 
 // ---------------------------------------------------------------- words and numbers of properties

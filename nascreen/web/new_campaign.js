@@ -1,9 +1,10 @@
 // A new campaign: its candidates, from a space or from the rows that people bring along, and what is wanted of them.
 
-import { get, post } from "./api.js";
+import { get, post, postFile } from "./api.js";
 import { table } from "./charts.js";
 import { debounced, failure, fill, h, newId, waiting } from "./dom.js";
 import { ChoiceField, ListField, TextField } from "./fields.js";
+import { bytesOf, isWorkbook, nameOf, TABLES, XLSX } from "./files.js";
 import { counted, formula, num, prose, readNumber } from "./format.js";
 import { author, keepAuthor } from "./state.js";
 
@@ -29,12 +30,8 @@ class FieldError extends Error {
   }
 }
 
-/** Read a file as text, or say why it cannot be. */
-async function textOf(file) {
-  const name = file.name.slice(0, 60);
-  if (file.size > MOST_TEXT) throw new Error(`The file “${name}” has ${num(file.size / 1e6, 2)} MB; allowed are ${MOST_TEXT / 1e6} MB, so choose fewer rows or columns.`);
-  const bytes = new Uint8Array(await file.arrayBuffer());
-  if (bytes[0] === 0x50 && bytes[1] === 0x4b) throw new Error(`The file “${name}” is a workbook; save its sheet as CSV, or copy the cells and paste them below.`);
+/** Return bytes as text, or say why they are none. */
+function textOf(bytes, name) {
   const [first, second] = bytes;
   const kind = first === 0xff && second === 0xfe ? "utf-16le" : first === 0xfe && second === 0xff ? "utf-16be" : "utf-8";
   try {
@@ -58,9 +55,9 @@ class RowsField {
       hint: "Cells pasted from a spreadsheet, or CSV. The first line names the columns, each row is a candidate; a column of what is wanted may hold results measured so far.",
     });
     const id = newId("file");
-    this.file = h("input", { type: "file", id, accept: ".csv,.tsv,.txt,text/csv,text/plain", on: { change: () => this.chosen() } });
+    this.file = h("input", { type: "file", id, accept: TABLES, on: { click: () => { this.file.value = ""; }, change: () => this.chosen() } }); // the same file, corrected, is a choice too
     this.preview = h("div", { class: "rows-read", "aria-live": "polite" });
-    this.node = h("div", { class: "rows-field" }, h("div", { class: "field" }, h("label", { for: id }, "A CSV file"), this.file), this.text.node, this.preview);
+    this.node = h("div", { class: "rows-field" }, h("div", { class: "field" }, h("label", { for: id }, "A file (Excel or CSV)"), this.file), this.text.node, this.preview);
   }
 
   get value() {
@@ -79,15 +76,37 @@ class RowsField {
   async chosen() {
     const [file] = this.file.files;
     if (!file) return;
+    this.text.input.value = "";
+    this.forget();
+    const { round } = this;
+    fill(this.preview, waiting(`Reading “${nameOf(file)}” …`));
     try {
-      this.text.input.value = await textOf(file);
-      this.forget();
-      await this.ask();
+      const bytes = await bytesOf(file);
+      if (isWorkbook(bytes)) await this.askWorkbook(bytes, round);
+      else if (round === this.round) {
+        this.text.input.value = textOf(bytes, nameOf(file));
+        this.forget();
+        await this.ask();
+      }
     } catch (error) {
-      this.text.input.value = "";
-      this.forget();
+      if (round !== this.round) return;
+      fill(this.preview);
       this.text.complain(error.message);
     }
+  }
+
+  /** Put the text that is read in a workbook where people see it and may change it. */
+  async askWorkbook(bytes, round) {
+    const found = await postFile("/v1/candidates", bytes, XLSX);
+    if (round !== this.round) return;
+    this.text.input.value = found.csv;
+    this.took(found);
+  }
+
+  took(found) {
+    this.read = found;
+    this.kinds = new Map(found.columns.map((column) => [column.name, column.kind]));
+    this.onRead();
   }
 
   async ask() {
@@ -100,10 +119,7 @@ class RowsField {
     }
     try {
       const found = await post("/v1/candidates", { csv: this.value });
-      if (round !== this.round) return;
-      this.read = found;
-      this.kinds = new Map(found.columns.map((column) => [column.name, column.kind]));
-      this.onRead();
+      if (round === this.round) this.took(found);
     } catch (error) {
       if (round !== this.round) return;
       fill(this.preview);
@@ -300,6 +316,7 @@ export class NewCampaign {
 
   pool() {
     if (!this.isOwn) return { space: this.fields.space.value };
+    if (this.rows.preview.querySelector(".waiting")) throw new FieldError(this.rows, "The rows are still being read; press the button again in a moment.");
     if (!this.rows.value.trim()) throw new FieldError(this.rows, "Paste rows or choose a file; the first line names the columns.");
     if (!this.rows.read) throw new FieldError(this.rows, this.rows.text.wrong.textContent || "The rows are still being read; press the button again in a moment.");
     return { csv: this.rows.value };
