@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import itertools
 import math
 import os
@@ -16,9 +18,11 @@ from urllib.parse import quote, urlencode
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from openpyxl import Workbook, load_workbook
 from playwright import sync_api as playwright
 
 from nascreen.access import Tokens
+from nascreen.spreadsheets import XLSX
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(
@@ -341,6 +345,92 @@ def test_a_result_that_cannot_be_meant_is_not_sent(reader: Reader, service: http
     assert statuses == ["told", "failed", "pending", "pending"]
 
 
+# ---------------------------------------------------------------- the sheet that comes back
+
+
+def filled(data: bytes, name: str = "batch.xlsx", **cells: Any) -> dict[str, Any]:
+    """Return a sheet with some cells filled in, each by the name of its column and its row, as someone chooses it."""
+    book = load_workbook(io.BytesIO(data))
+    sheet = book["batch"]
+    heads = {str(cell.value).partition(" [")[0]: cell.column for cell in sheet[1]}
+    for place, cell in cells.items():
+        head, _, row = place.rpartition("_")
+        sheet.cell(int(row), heads[head]).value = cell
+    buffer = io.BytesIO()
+    book.save(buffer)
+    return {"name": name, "mimeType": XLSX, "buffer": buffer.getvalue()}
+
+
+def said_of_sheet(page: Any, words: str) -> str:
+    wait_until(page, f"document.querySelector('.sheet-back .notice')?.textContent.includes({words!r})")
+    return str(page.locator(".sheet-back .notice").inner_text())
+
+
+def test_the_sheet_is_filled_in_and_given_back_on_the_page(
+    reader: Reader, service: httpx.Client, screenshots: Path
+) -> None:
+    service.post("/v1/campaigns", json={"name": "sheets", **CAMPAIGN}).raise_for_status()
+    service.post("/v1/campaigns/sheets/ask", json={"n": 4}).raise_for_status()
+    page = reader.open("campaign", name="sheets")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Sheet to fill in (Excel)").click()
+    sheet = Path(saved.value.path()).read_bytes()
+    chooser = page.get_by_label("Give back the filled sheet")
+    told = filled(sheet, conductivity_2=2e-4, strength_2=61, note_2="grey", conductivity_3=5e-5, failure_5="cracked")
+
+    chooser.set_input_files(filled(sheet, conductivity_2=2e-4, id_3=7777))
+    assert "cell A3 ('id'): there is no suggestion '7777'" in said_of_sheet(page, "Nothing was stored")
+    assert page.locator(".experiment.told").count() == 0
+    reader.shot("sheet-refused", screenshots)
+
+    page.route("**/v1/campaigns/sheets/sheet*", lambda route: (page.wait_for_timeout(700), route.continue_()))
+    chooser.set_input_files(told)
+    page.wait_for_selector(".sheet-back .waiting")
+    assert "Reading “batch.xlsx” …" in page.locator(".sheet-back").inner_text()
+    assert chooser.get_attribute("aria-disabled") == "true"
+    ids = [one["id"] for one in service.get("/v1/campaigns/sheets").json()["experiments"]]
+    said = said_of_sheet(page, "Kept from")
+    assert said == (
+        f"Kept from “batch.xlsx”: 2 samples told ({ids[0]}, {ids[1]}), 1 sample failed ({ids[3]}: cracked)."
+    )
+    page.unroute("**/v1/campaigns/sheets/sheet*")
+    wait_until(page, f"document.getElementById('live').textContent === {said!r}")
+    found = service.get("/v1/campaigns/sheets").json()["experiments"]
+    assert [one["status"] for one in found] == ["told", "told", "pending", "failed"]
+    assert (found[0]["results"]["strength_mpa"], found[0]["note"]) == (61, "grey")
+    assert page.locator(".experiment.told").count() == 2
+    assert chooser.get_attribute("aria-disabled") is None
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        wait_until(page, f"document.documentElement.dataset.theme === '{scheme}'")
+        reader.shot(f"sheet-back-{scheme}", screenshots)
+    page.set_viewport_size(SIZES["phone"])
+    reader.shot("sheet-back-phone", screenshots)
+
+    chooser.set_input_files(told)
+    assert "what it says of 3 samples is kept already" in said_of_sheet(page, "Nothing in “batch.xlsx” is new")
+    assert service.get("/v1/campaigns/sheets").json()["experiments"] == found
+    chooser.set_input_files(filled(sheet, f"{HOSTILE[:40]}.xlsx", strength_3=70))
+    assert f"1 sample told ({ids[1]})" in said_of_sheet(page, "<img")
+    _assert_harmless(page)
+
+
+def test_the_filled_sheet_is_chosen_by_keyboard(reader: Reader, service: httpx.Client, campaign: str) -> None:
+    sheet = service.get(f"/v1/campaigns/{campaign}/sheet").content
+    page = reader.open("campaign", name=campaign)
+    chooser = page.get_by_label("Give back the filled sheet")
+    page.get_by_role("button", name="Sheet to fill in (Excel)").focus()
+    page.keyboard.press("Tab")
+    assert chooser.evaluate("e => e === document.activeElement")
+    assert chooser.evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
+    with page.expect_file_chooser() as opened:
+        page.keyboard.press("Enter")
+    opened.value.set_files(filled(sheet))
+    assert "has no result and no failure; fill in a cell first" in said_of_sheet(page, "no result")
+    assert page.locator(".sheet-back [role=alert]").count() == 1
+    wait_until(page, "document.activeElement.type === 'file'")
+
+
 # ---------------------------------------------------------------- own rows
 
 OWN = """Composition,Sinter temp (K),Milling [h],Route,Density (%)
@@ -371,7 +461,17 @@ def own_rows(page: Any, text: str = OWN) -> Any:
     return dialog
 
 
-@pytest.mark.parametrize("how", ["pasted", "chosen"])
+def as_workbook(text: str = OWN) -> dict[str, Any]:
+    """Return a table as a workbook that someone chooses, its numbers as numbers."""
+    book = Workbook()
+    for row in csv.reader(io.StringIO(text)):
+        book.active.append([float(cell) if re.fullmatch(r"[0-9.]+", cell) else cell or None for cell in row])
+    buffer = io.BytesIO()
+    book.save(buffer)
+    return {"name": "own.xlsx", "mimeType": XLSX, "buffer": buffer.getvalue()}
+
+
+@pytest.mark.parametrize("how", ["pasted", "chosen", "workbook"])
 def test_a_campaign_is_made_of_own_rows_and_runs_like_any_other(
     reader: Reader, service: httpx.Client, screenshots: Path, how: str
 ) -> None:
@@ -382,9 +482,12 @@ def test_a_campaign_is_made_of_own_rows_and_runs_like_any_other(
         dialog.get_by_label("Your rows").fill(OWN.replace(",", "\t"))
     else:
         file = {"name": "own.csv", "mimeType": "text/csv", "buffer": OWN.encode()}
-        dialog.get_by_label("A CSV file").set_input_files(file)
+        file = as_workbook() if how == "workbook" else file
+        dialog.get_by_label("A file (Excel or CSV)").set_input_files(file)
     page.wait_for_selector(".rows-read table")
     assert "8 rows, 5 columns" in dialog.locator(".rows-read").inner_text()
+    if how == "workbook":  # people see what was read, and may change it
+        assert dialog.get_by_label("Your rows").input_value().splitlines()[2] == OWN.splitlines()[2]
     kinds = [one.evaluate("e => e.value") for one in dialog.locator(".rows-read select").all()]
     assert kinds == ["formula", "numeric", "numeric", "categorical", "numeric"]
     assert "as sinter_temp_c" in dialog.locator(".rows-read").inner_text()
@@ -462,18 +565,19 @@ def test_a_mistake_is_said_beside_its_field_which_has_the_focus(
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"PK\x03\x04rest", "is a workbook"),
+        (b"PK\x03\x04rest", "is not a sound .xlsx file"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "EncryptedPackage".encode("utf-16-le"), "is protected by a password"),
         ("a,b\nd\u00fcnn,1\n".encode("cp1252"), "is not UTF-8 text"),
         (b"a,b\n" + b"1,2\n" * 600_000, "allowed are 2 MB"),
     ],
-    ids=["workbook", "old-encoding", "large"],
+    ids=["workbook", "password", "old-encoding", "large"],
 )
 def test_a_file_that_is_no_table_is_said_beside_the_rows(reader: Reader, data: bytes, said: str) -> None:
     page = reader.open("campaign")
     dialog = new_campaign(page)
     dialog.get_by_label("my own rows").check()
     file = {"name": "own.csv", "mimeType": "text/csv", "buffer": data}
-    dialog.get_by_label("A CSV file").set_input_files(file)
+    dialog.get_by_label("A file (Excel or CSV)").set_input_files(file)
     wait_until(page, f"document.querySelector('.rows-field .wrong').textContent.includes('{said}')")
     assert dialog.get_by_label("Your rows").input_value() == ""
 
@@ -483,7 +587,9 @@ def test_a_file_as_other_systems_write_it_is_read(reader: Reader) -> None:
     dialog = new_campaign(page)
     dialog.get_by_label("my own rows").check()
     data = "\ufeffT;Güte\r\n0,5;dünn\r\n1,5;dick\r\n".encode("utf-16-le")
-    dialog.get_by_label("A CSV file").set_input_files({"name": "a.csv", "mimeType": "text/csv", "buffer": data})
+    dialog.get_by_label("A file (Excel or CSV)").set_input_files(
+        {"name": "a.csv", "mimeType": "text/csv", "buffer": data}
+    )
     page.wait_for_selector(".rows-read table")
     assert "0.5 to 1.5" in dialog.locator(".rows-read").inner_text()
     assert "read with decimal commas" in dialog.locator(".rows-read").inner_text()
@@ -531,7 +637,9 @@ VIEWS: dict[str, tuple[str, dict[str, str], str]] = {
     "campaign": ("campaign", {"name": "shown"}, ".experiment"),
     "campaign-why": ("campaign", {"name": "shown"}, ".experiment"),
     "campaign-tell": ("campaign", {"name": "shown"}, ".experiment"),
+    "campaign-sheet": ("campaign", {"name": "shown"}, ".experiment"),
     "campaign-new": ("campaign", {}, "#campaign table"),
+    "campaign-workbook": ("campaign", {}, "#campaign table"),
     "campaign-rows": ("campaign", {}, "#campaign table"),
     "campaign-refused": ("campaign", {}, "#campaign table"),
     "rank-why": ("rank", {"space": "thioborate", "above": "1e-5"}, ".ranked tbody tr"),
@@ -551,7 +659,22 @@ def _refused(page: Any) -> None:
     page.get_by_role("button", name="Make campaign").click()
 
 
+def _given_back(page: Any) -> None:
+    file = {"name": "batch.xlsx", "mimeType": XLSX, "buffer": b"no workbook"}
+    page.get_by_label("Give back the filled sheet").set_input_files(file)
+    said_of_sheet(page, "is not the workbook")
+
+
+def _workbook(page: Any) -> None:
+    dialog = new_campaign(page)
+    dialog.get_by_label("my own rows").check()
+    dialog.get_by_label("A file (Excel or CSV)").set_input_files(as_workbook())
+    page.wait_for_selector(".rows-read table")
+
+
 STEPS: dict[str, Callable[[Any], object]] = {
+    "campaign-sheet": _given_back,
+    "campaign-workbook": _workbook,
     "campaign-new": new_campaign,
     "campaign-rows": own_rows,
     "campaign-refused": _refused,

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import math
+import random
+from collections.abc import Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from openpyxl import Workbook
 
 from nascreen.campaigns import Campaign, Objective
 from nascreen.errors import InputError, TableError
-from nascreen.own_rows import LEAST_FORMULAS, OwnRows, parted, read_own_rows
-from nascreen.wire_campaign import MOST_ATTACHED
+from nascreen.own_rows import LEAST_FORMULAS, OwnRows, parted, read_own_rows, text_of_workbook
+from nascreen.wire_campaign import MOST_ATTACHED, MOST_TEXT
 
 TABLE = """formula,sinter_temp_c,route,Density (%)
 Na3Zr2Si2PO12,1100,ball mill,91.5
@@ -132,6 +137,103 @@ def test_a_stray_text_among_numbers_is_said() -> None:
     rows = read_own_rows("T,x\n1,1\n2,2\nabout 3,3\n4,4\n")
     assert kinds(rows)["T"] == "categorical"
     assert rows.notes == ("The column 'T' is read as text, because line 4 holds 'about 3'; most others are numbers.",)
+
+
+# ---------------------------------------------------------------- workbooks
+
+
+def workbook(*rows: Sequence[Any], before: str = "", state: str = "visible") -> bytes:
+    """Return a workbook whose sheet holds some rows; a None in the place of a row leaves it out."""
+    book = Workbook()
+    sheet = book.active
+    sheet.title = "made"
+    for number, row in enumerate(rows, start=1):
+        for column, cell in enumerate(row or (), start=1):
+            sheet.cell(number, column, cell)
+            if isinstance(cell, str) and not cell.startswith("="):
+                sheet.cell(number, column).data_type = "s"
+    if before:
+        book.create_sheet(before, 0).append(["other"])
+        book.worksheets[0].sheet_state = state
+    buffer = io.BytesIO()
+    book.save(buffer)
+    return buffer.getvalue()
+
+
+LONG = "".join(random.Random(1).choices("0123456789", k=9999))
+HEAD, ONE, TWO = ("formula", "sinter_temp_c"), ("Na3PS4", 500), ("Na3.2Si0.2P0.8S4", 520.5)
+
+
+def test_a_workbook_is_read_as_the_text_of_its_cells() -> None:
+    text, notes = text_of_workbook(workbook(HEAD, ONE, TWO))
+    assert (text, notes) == ("formula,sinter_temp_c\nNa3PS4,500\nNa3.2Si0.2P0.8S4,520.5\n", ())
+    assert read_own_rows(text).values() == read_own_rows(text.replace(",", "\t")).values() | {"notes": []}
+
+
+def test_each_row_of_a_workbook_is_on_the_line_of_its_number() -> None:
+    text, _ = text_of_workbook(workbook((), (), HEAD, ONE, (), ("NaQ3", 1)))
+    assert read_own_rows(text.replace("NaQ3", "Na2S")).lines == (4, 6)
+    with pytest.raises(TableError, match="no formula in line 6"):
+        read_own_rows(text)
+
+
+def test_the_first_visible_sheet_is_read_and_the_others_are_named() -> None:
+    assert text_of_workbook(workbook(HEAD, ONE, before="notes", state="hidden"))[0].startswith("formula")
+    text, notes = text_of_workbook(workbook(HEAD, ONE, before="notes"))
+    assert (text, notes) == (
+        "other\n", ("Of the table 'your rows' the first sheet 'notes' is read, not 'made'.",),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "head",
+    [("a;b", "c"), ("a, b", "c"), ("a;b", "c, d", "e"), ("a;b",), ('"a"', "b"), ("a\nb", "c"), ("a\tb", " c ")],
+    ids=["semicolon", "comma", "both", "alone", "quotes", "break", "tab"],
+)
+def test_whatever_a_heading_holds_is_read_back(head: Sequence[str]) -> None:
+    rows = read_own_rows(text_of_workbook(workbook(head, ["x"] * len(head), ["y;z, w"] * len(head)))[0])
+    assert [one.heading for one in rows.columns] == [" ".join(name.split()) for name in head]
+    assert list(rows.columns[0].cells) == ["x", "y;z, w"]
+
+
+CELLS = st.one_of(
+    st.none(), st.integers(-(10**6), 10**6), st.floats(-1e300, 1e300), st.booleans(),
+    st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["C", "Z"]), max_size=20),
+)  # fmt: skip
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(CELLS, CELLS, st.sampled_from(["x", "y,z;w\t'\""])), min_size=1, max_size=6))
+def test_cells_come_back_as_they_stand_in_the_workbook(table: list[tuple[Any, ...]]) -> None:
+    text, _ = text_of_workbook(workbook(("a", "b", "c"), *table))
+    rows = read_own_rows(text)
+    for column, given_cells in zip(rows.columns, zip(*table, strict=True), strict=True):
+        for cell, wanted in zip(column.cells, given_cells, strict=True):
+            if isinstance(wanted, bool) or wanted is None:
+                assert cell == {True: "TRUE", False: "FALSE", None: None}[wanted]
+            elif isinstance(wanted, str):
+                assert str(cell or "") == " ".join(wanted.split()) or float(cell) == float(wanted)  # type: ignore[arg-type]
+            else:
+                assert float(cell) == pytest.approx(wanted, rel=1e-14, abs=0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ((), "is empty"),
+        ((HEAD, ("Na3PS4", datetime(2026, 3, 1))), r"has the date or time .* in cell B2 \('sinter_temp_c'\)"),  # noqa: DTZ001
+        ((HEAD, ("Na3PS4", "=400+100")), "has a formula without a result in cell B2"),
+        ((("a", "A"), (1, 2)), "has the column 'A' twice"),
+        ((["c"], *([i] for i in range(100_001))), "reaches to row 100001; at most 100000 rows are read"),
+        (([f"c{i}" for i in range(251)], [1] * 251), "at most 250 columns are read"),
+        ((["c"], *([LONG] for _ in range(MOST_TEXT // 9999 + 1))), "2,000,000 characters as text"),
+    ],
+    ids=["empty", "date", "formula", "twice", "rows", "wide", "long"],
+)  # fmt: skip
+def test_a_workbook_that_cannot_be_read_is_refused_in_one_sentence(rows: Sequence[Any], said: str) -> None:
+    with pytest.raises(TableError, match=said) as refused:
+        text_of_workbook(workbook(*rows))
+    assert "\n" not in str(refused.value)
 
 
 # ---------------------------------------------------------------- candidates and results

@@ -1198,7 +1198,7 @@ def _renamed(sheet: bytes) -> bytes:
         pytest.param(lambda s: filled(s, id_3=77), "cell A3 ('id'): there is no suggestion '77'", id="unknown-id"),
         pytest.param(lambda s: filled(s, sinter_temp_c_3=1), "cell B3 ('sinter_temp_c'): '1' is not the", id="changed"),
         pytest.param(lambda s: filled(s, rel_density_3=300), "cell F3 ('rel_density [%]')", id="bounds"),
-        pytest.param(lambda s: filled(s, rel_density_3="dense"), "cell F3 ('rel_density [%]'): The column", id="no-number"),
+        pytest.param(lambda s: filled(s, rel_density_3="dense"), "F3 ('rel_density [%]'): The column", id="no-number"),
         pytest.param(lambda s: filled(s, rel_density_3="=1+1"), "has a formula without a result", id="formula"),
         pytest.param(lambda s: filled(s, note_2="x" * 501), "give a printable line of at most 500", id="long-note"),
         pytest.param(lambda s: filled(s, rel_density_2=None), "has no result and no failure", id="unfilled"),
