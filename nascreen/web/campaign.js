@@ -147,8 +147,8 @@ class CampaignView {
     return h("form", { class: "ask", on: { submit: (event) => { event.preventDefault(); this.ask(button); } } },
       h("h2", {}, "Next batch"),
       h("div", { class: "row" }, h("label", { for: "ask-n" }, "Samples"), this.n, button, printing, this.saver("Sheet to fill in (Excel)", "/sheet", {}, "batch.xlsx", !open.length)),
-      this.campaign.experiments.length ? this.back.node : null,
-      h("details", { class: "numbers" }, h("summary", {}, "Rules for this batch"), h("div", { class: "rules" }, this.rules.forbid.node, this.rules.prefer.node)));
+      h("details", { class: "numbers" }, h("summary", {}, "Rules for this batch"), h("div", { class: "rules" }, this.rules.forbid.node, this.rules.prefer.node)),
+      this.campaign.experiments.length ? this.back.node : null);
   }
 
   saver(text, rest, query, name, isOff = false) {
@@ -345,7 +345,7 @@ class SheetBack {
     this.file = h("input", { type: "file", id, accept: TABLES, "aria-describedby": `${id}-hint`, on: { click: (event) => this.choosing(event), change: () => this.chosen() } });
     this.said = h("div", { class: "said" });
     this.node = h("div", { class: "field sheet-back" }, h("label", { for: id }, "Give back the filled sheet"), this.file,
-      h("p", { class: "hint", id: `${id}-hint` }, "The Excel file, or its batch sheet saved as CSV. All of it is kept or nothing; empty cells may follow later."),
+      h("p", { class: "hint", id: `${id}-hint` }, "The Excel file, or its batch sheet as CSV. It is kept whole or not at all; cells left empty may follow later."),
       this.said);
   }
 
