@@ -255,13 +255,14 @@ def _write_reduction(graph: _Graph, process: ArrheniusProcess, family: str, kern
     graph("Transpose", graph("Concat", *sums, axis=0), output="reduction")
 
 
-def boosted_node(trees: Any, output: str) -> Any:  # noqa: ANN401
-    """Convert boosted trees to one ONNX node from ``features`` (n, f) in single precision to ``output`` (n, 1)."""
+def boosted_node(trees: Any, output: str, features: str = "features") -> Any:  # noqa: ANN401
+    """Convert boosted trees to one ONNX node from features (n, f) in single precision to ``output`` (n, 1)."""
     convert = require("onnxmltools").convert_xgboost
     types = require("onnxmltools.convert.common.data_types")
     initial = [("features", types.FloatTensorType([None, len(FEATURE_NAMES)]))]
     (node,) = convert(trees, initial_types=initial, target_opset=15).graph.node
-    del node.output[:]
+    del node.input[:], node.output[:]
+    node.input.append(features)
     node.output.append(output)
     node.name = output
     return node
@@ -304,21 +305,27 @@ def forest_node(forest: Any, output: str) -> Any:  # noqa: ANN401
 
 
 def _glass_part(trees: BoostedLines) -> tuple[list[Any], dict[str, Any]]:
-    """Write the trees of oxide glasses, and put what they say of these in the place of what the forest says."""
+    """Write the trees of oxide glasses, and put what they say of these in the place of what the forest says.
+
+    They are given the rows of oxide glasses alone, so that others cost nothing.
+    """
     import onnx
 
     make = onnx.helper.make_node
     nodes = [
         make("Gather", ["features", "glass_column"], ["kind"], axis=1),
         make("Greater", ["kind", "nought"], ["is_glass"]),
-        boosted_node(trees.cold, "glass_cold"),
-        boosted_node(trees.hot, "glass_hot"),
+        make("NonZero", ["is_glass"], ["where"]),
+        make("Transpose", ["where"], ["rows"]),
+        make("GatherND", ["features", "rows"], ["glass_features"]),
+        boosted_node(trees.cold, "glass_cold", "glass_features"),
+        boosted_node(trees.hot, "glass_hot", "glass_features"),
         make("Concat", ["glass_cold", "glass_hot"], ["glass_single"], axis=1),
         make("Cast", ["glass_single"], ["glass_precise"], to=onnx.TensorProto.DOUBLE),
         make("Add", ["glass_precise", "glass_start"], ["glass"]),
-        make("Where", ["is_glass", "glass", "grown_precise"], ["answered"]),
+        make("ScatterND", ["grown_precise", "rows", "glass"], ["answered"]),
     ]
-    constants = {"glass_column": np.array([GLASS_COLUMN]), "nought": np.float32(0), "glass_start": trees.start}
+    constants = {"glass_column": np.array(GLASS_COLUMN), "nought": np.float32(0), "glass_start": trees.start}
     return nodes, constants
 
 
