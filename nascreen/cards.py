@@ -31,8 +31,8 @@ The mean, at 25 °C, of an exact Gaussian process over Arrhenius lines, of boost
 (extremely randomised trees). The forest also learns, at small weights, from glasses and from lithium samples written
 as sodium ones; the activation energy is the mean of its own and that of the process. Oxide glasses are answered by
 boosted trees of their own, which learned the level at 25 °C and at 300 °C from thousands of conductivities of glasses,
-whatever their temperatures. Conductivities of which a bound alone is known ("below 1e-7") teach by
-the likelihood of that bound.
+whatever their temperatures, and from the glasses of the literature. Conductivities of which a bound alone is known
+("below 1e-7") teach by the likelihood of that bound.
 
 Intervals hold 90 %: the spread of the process, which widens away from data, times a conformal factor from papers left
 out (per family where it has at least 5 papers and 30 rows; with fewer, where its own is the wider one). Rows far from

@@ -630,7 +630,10 @@ def fit_conductivity(
     energy_trees = boosted(rows.features[~mask], rows.targets[~mask], counts[~mask], grown["energy"], seed)
     lines = borrowed_lines() if borrowed is None else borrowed
     forest = grown_forest(own_lines(process, scaler, rows), counts[mask], lines, grown["forest"], seed)
-    glass_trees = boosted_lines(lines, grown["glasses"], seed) if _are_sodium_glasses(lines).any() else None
+    glass_trees = None
+    if _are_sodium_glasses(lines).any():
+        own = rows.take(mask & is_oxide_glass(rows.features))
+        glass_trees = boosted_lines(lines, grown["glasses"], seed, own)
     return ConductivityModel(process, scaler, trees, energy_trees, forest, glass_roots(lines), glass_trees)
 
 
@@ -757,7 +760,7 @@ def boosted(features: Array, targets: Array, counts: Array, settings: TreeSettin
     return xgboost.train({**settings.settings, "seed": seed}, data, settings.n_trees)
 
 
-def boosted_lines(lent: BorrowedLines, settings: TreeSettings, seed: int) -> BoostedLines:
+def boosted_lines(lent: BorrowedLines, settings: TreeSettings, seed: int, own: Rows | None = None) -> BoostedLines:
     """Boost the lines of oxide glasses on their single conductivities.
 
     Each conductivity is a weighted mean of the levels at 25 °C and at `HOT_C`; in turn, a tree is added to either, down
@@ -768,23 +771,31 @@ def boosted_lines(lent: BorrowedLines, settings: TreeSettings, seed: int) -> Boo
         lent: What may teach; the sodium oxide glasses among it do, one at least.
         settings: What the trees are grown with.
         seed: Their seed.
+        own: Conductivities of oxide glasses in the literature, which teach beside them. Such films as are sputtered
+            from the compositions of crystals are known from there alone. One counts like as many glasses of the table
+            as in the forest, each with its usual number of conductivities.
     """
     xgboost = require("xgboost")
     glasses = lent.take(_are_sodium_glasses(lent))
     place = np.repeat(np.arange(len(glasses.seen)), [len(points) for points in glasses.seen])
-    of_a, of_e, targets = np.vstack(glasses.seen).T
+    seen, features, counts = np.vstack(glasses.seen), glasses.features[place], np.ones(len(place))
+    if own is not None and len(own.samples):
+        seen = np.vstack([seen, np.column_stack([own.coefficients, own.targets])])
+        features = np.vstack([features, own.features])
+        counts = np.append(counts, np.full(len(own.samples), len(place) / len(glasses.seen) / GLASS_WEIGHT))
+    of_a, of_e, targets = seen.T
     hotness = (of_e + of_a * gaussian.DECADES_PER_EV / gaussian.REFERENCE_K) / HOT_DECADES_PER_EV
     shares = np.array([of_a - hotness, hotness])
     start = np.linalg.lstsq(shares.T, targets, rcond=None)[0]
-    features = settings.seen(in_six_digits(glasses.features[place])).astype(np.float32)
-    data = [xgboost.DMatrix(features) for _ in start]
-    own = {**settings.settings, "seed": seed, "base_score": 0.0}
-    trees = [xgboost.Booster(own, [seen]) for seen in data]
+    single = settings.seen(in_six_digits(features)).astype(np.float32)
+    data = [xgboost.DMatrix(single) for _ in start]
+    parameters = {**settings.settings, "seed": seed, "base_score": 0.0}
+    trees = [xgboost.Booster(parameters, [matrix]) for matrix in data]
     said = np.repeat(start[:, None], len(targets), axis=1)
     for step in range(settings.n_trees):
         for i, share in enumerate(shares):
             off = (shares * said).sum(axis=0) - targets
-            pull = share / np.sqrt(1 + (off / GLASS_OUTLIER_DECADES) ** 2)
+            pull = counts * share / np.sqrt(1 + (off / GLASS_OUTLIER_DECADES) ** 2)
             trees[i].update(data[i], step, fobj=_down(pull * off, pull * share))
             said[i] = start[i] + trees[i].predict(data[i], output_margin=True)
     cold, hot = trees

@@ -413,12 +413,12 @@ def test_the_shipped_conductivity_equals_a_model_rebuilt_from_its_hyperparameter
     grown = training.TreeSettings(of_forest, of_forest.pop("n_trees"))
     forest = training.grown_forest(lines, counts, training.borrowed_lines(), grown, 0)
     assert card["n_borrowed_lines"] == len(training.borrowed_lines().complete().groups)
-    of_glasses = dict(card["glass_tree_settings"])
-    grown = training.TreeSettings(of_glasses, of_glasses.pop("n_trees"))
+    of_boosted = dict(card["glass_tree_settings"])
+    grown = training.TreeSettings(of_boosted, of_boosted.pop("n_trees"))
     parts = trees, trees, forest
-    model = training.ConductivityModel(
-        process, scaler, *parts, glass_trees=training.boosted_lines(training.borrowed_lines(), grown, 0)
-    )
+    glasses = rows.take(mask & is_oxide_glass(rows.features))
+    of_glasses = training.boosted_lines(training.borrowed_lines(), grown, 0, glasses)
+    model = training.ConductivityModel(process, scaler, *parts, glass_trees=of_glasses)
     rebuilt = model.lines(rows.features)["mean of three"]
     lines = load_models().conductivity.lines(rows.features)
     np.testing.assert_allclose(lines.log_sigma_25, rebuilt[:, 0], atol=1e-4)

@@ -17,7 +17,7 @@ from nascreen import gaussian, training
 from nascreen.datasets import load_table, sodium_conductivity_rows, sodium_ea_rows
 from nascreen.errors import MissingExtraError
 from nascreen.features import BLOCKS, FEATURE_NAMES, chemistry_of
-from nascreen.models import STRENGTH_FEATURES
+from nascreen.models import STRENGTH_FEATURES, is_oxide_glass
 from nascreen.records import CENSORED_ORIGINS, Sample
 from nascreen.replicates import replicate_spread
 from nascreen.training import (
@@ -496,6 +496,21 @@ def test_a_wild_value_hardly_moves_the_lines_of_glasses() -> None:
     settings = replace(training.usual_settings()["glasses"], n_trees=60)
     found = training.boosted_lines(replace(glasses, seen=wild), settings, 0).lines(glasses.features)
     assert np.median(np.abs(found[:, 0] + 8)) < 0.2, "the mean of all values is off by 0.6"
+
+
+def test_glasses_of_the_literature_teach_beside_those_of_the_table() -> None:
+    """A sputtered film of a crystal's composition conducts as no molten glass does."""
+    rows = training.literature_rows()
+    own = rows.take(rows.is_conductivity & is_oxide_glass(rows.features))
+    settings = replace(training.usual_settings()["glasses"], n_trees=60)
+    with_own, without = (
+        training.boosted_lines(borrowed_lines(), settings, 0, taught).lines(own.features) for taught in (own, None)
+    )
+    off = [np.abs(line_to_observation(lines, own.coefficients) - own.targets) for lines in (with_own, without)]
+    is_film = np.array([s.synthesis == "sputtering" for s in own.samples])
+    assert is_film.sum() >= 3
+    assert off[0][is_film].mean() < off[1][is_film].mean() / 2
+    assert off[0].mean() < off[1].mean()
 
 
 def test_glasses_that_may_not_teach_are_not_seen_by_the_trees_of_glasses() -> None:
