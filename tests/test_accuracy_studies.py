@@ -235,6 +235,7 @@ def test_what_the_readme_says_of_hindsight_and_of_rows_as_collected_is_what_the_
     glasses = {row["model"]: float(row["error"]) for row in _table("glasses.csv")}
     assert f"the promoted model {glasses['promoted model']:.2f} decades" in text
     assert f"support vectors {glasses['mean of three kinds']:.2f}" in text
+    assert f"{glasses['best mixture, in hindsight']:.2f} the best mixture of all ten" in text
 
 
 def test_what_the_readme_says_of_ablations_is_what_the_study_found() -> None:
