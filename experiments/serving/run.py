@@ -32,6 +32,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
 SECONDS = 8.0
+N_TABLES = 7
 OURS = "nascreen: all properties, intervals, domain"
 THEIRS = "mlflow models serve"
 FIELD = "mlflow models serve, field's default"
@@ -158,6 +159,13 @@ def formula(i: int) -> str:
     return f"Na{1 + silicon + 4 * (2 - zirconium):.3f}Zr{zirconium:.3f}Si{silicon:.3f}P{3 - silicon:.3f}O12"
 
 
+def table(i: int) -> bytes:
+    """Return a table of 10,000 formulas that no other one has."""
+    first = 2_000_000 + 10_000 * i
+    lines = [f"{formula(j)},crystalline,1200\n" for j in range(first, first + 10_000)]
+    return "".join(["formula,phase,sinter_temp_c\n", *lines]).encode()
+
+
 def ours(i: int) -> bytes:
     return json.dumps({"formula": formula(i), "phase": "crystalline", "sinter_temp_c": 1200.0}).encode()
 
@@ -215,17 +223,14 @@ def study_ours(folder: Path, seconds: float) -> list[dict[str, object]]:
         for n_clients in (1, 64):
             found = asyncio.run(load(port, "/v1/health", lambda _: b"", n_clients, seconds / 2, "GET"))
             rows.append(found.row(LIMIT, n_clients))
-        table = (
-            "formula,phase,sinter_temp_c\n"
-            + "".join(f"{formula(i)},crystalline,1200\n" for i in range(2_000_000, 2_010_000))
-        ).encode()
-        bulk = [asyncio.run(once(port, "POST", "/v1/predict/csv", table, "text/csv")) for _ in range(3)]
+        bulk = [asyncio.run(once(port, "POST", "/v1/predict/csv", table(i), "text/csv")) for i in range(N_TABLES)]
         if {status for status, _, _ in bulk} != {200}:
             raise RuntimeError(bulk[0][1][:500])
         rows.append(
             {
                 "case": "nascreen: 10,000 rows as CSV",
-                "p50_ms": round(1000 * bulk[0][2]),
+                "requests": N_TABLES,
+                "p50_ms": round(1000 * statistics.median(b[2] for b in bulk)),
                 "worst_ms": round(1000 * max(b[2] for b in bulk)),
             }
         )
