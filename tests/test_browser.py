@@ -323,7 +323,7 @@ def test_a_campaign_is_made_asked_printed_and_told(reader: Reader, service: http
     dialog.get_by_label("What went wrong?").fill("cracked on cooling")
     dialog.get_by_role("button", name="Save").click()
     page.wait_for_selector(".experiment.failed")
-    page.get_by_role("button", name="Give back").first.click()
+    page.get_by_role("button", name="Give back, sample").first.click()
     dialog.get_by_role("button", name="Save").click()
     page.wait_for_selector(".experiment.abandoned")
     wait_until(page, "document.querySelector('.outlook').textContent.includes('Another batch')")
