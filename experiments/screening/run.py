@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -95,7 +96,11 @@ def run_peer(n: int) -> dict[str, object]:
 
 def _child(*arguments: str) -> dict[str, object]:
     command = [sys.executable, __file__, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - this very script
+    # One thread for each product of matrices, as nascreen screen sets it: the blocks are shared out among threads.
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    done = subprocess.run(  # noqa: S603 - this very script
+        command, capture_output=True, text=True, check=True, env=environment
+    )
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
