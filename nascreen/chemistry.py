@@ -131,7 +131,7 @@ def _read_amount(text: str | None, formula: str) -> _Decimal:
 def _plain_decimal(text: str) -> _Decimal | None:
     """Read a plain decimal exactly, with half a unit in its last digit where it has two decimals or more.
 
-    None for one that no formula may have.
+    No text stands for one; None is returned for what no formula may have.
     """
     if not text:
         return _ONE

@@ -173,6 +173,10 @@ class _Kernel:
         """Write the sum over all rows learned from, weights of shape (N, k), as (k, n)."""
         return graph("MatMul", graph.constant(self.summed(weights).T), self.node)
 
+    def projected(self, graph: _Graph, weights: Array) -> str:
+        """Write the same for many weights, which are kept in single precision."""
+        return graph("MatMul", graph.wide(self.summed(weights).T), self.node)
+
 
 def _distinct(rows: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the first of each kind of row, and which kind each row is."""
@@ -232,19 +236,19 @@ def process_graph(model: ConductivityModel) -> Any:  # noqa: ANN401
 
 
 def _write_reduction(graph: _Graph, process: ArrheniusProcess, family: str, kernels: Sequence[_Kernel]) -> None:
-    # In double precision: single rounding would move a half width by more than 1e-5.
+    # Taken in double precision: in single precision, the sums would move a half width by more than 1e-5.
     projection = gaussian.spread_projection(process, SPREAD_RANK)
     *composition, processed = kernels
     squared = [amplitude**2 for amplitude in gaussian.amplitudes(process.parameters)]
     weights = [projection * observed[:, None] for observed in process.coefficients.T]
     both = np.hstack([a[-1] * w for a, w in zip(squared, weights, strict=True)])
     halves = []
-    for amplitude, w, made in zip(squared, weights, graph.split(processed.weighted(graph, both)), strict=True):
+    for amplitude, w, made in zip(squared, weights, graph.split(processed.projected(graph, both)), strict=True):
         constant, of_family, *of_composition, _ = amplitude
         scaled = [graph("Mul", k.node, graph.constant(a)) for k, a in zip(composition, of_composition, strict=True)]
         summed = _Kernel(graph.total(scaled), composition[0].place)
         terms = [
-            summed.weighted(graph, w),
+            summed.projected(graph, w),
             made,
             graph("MatMul", graph.constant(of_family * (w.T @ process.inputs.family)), family),
             graph.constant(constant * w.sum(axis=0)[:, None]),

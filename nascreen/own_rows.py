@@ -14,7 +14,7 @@ import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nascreen.chemistry import parse_formula
@@ -45,9 +45,7 @@ LEAST_FORMULAS = 6
 """Different formulas of compounds that make a column one of formulas, whatever its name: additives are fewer."""
 _SD = "_sd"
 _LIMITS = Limits(4_000_000, MOST_CANDIDATES, MAX_COLUMNS)
-_WORKBOOK_LIMITS = Limits(
-    4_000_000, MOST_CANDIDATES, MAX_COLUMNS, MOST_UNPACKED, MOST_UNPACKED_OTHER, MOST_WORKBOOK_CELLS
-)
+_WORKBOOK_LIMITS = replace(_LIMITS, n_unpacked=MOST_UNPACKED, n_other=MOST_UNPACKED_OTHER, n_cells=MOST_WORKBOOK_CELLS)
 _WITH_UNIT = re.compile(r"(.*?)\s*[\[(]\s*([^\[\]()]*?)\s*[\])]", re.DOTALL)
 
 

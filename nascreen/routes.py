@@ -81,13 +81,13 @@ async def body_of(request: Request, model: type[M]) -> M:
     return read_json(adapter, await request.body(), request.headers.get("content-type", ""))
 
 
-async def bytes_of(request: Request, *media_types: str) -> bytes:
-    """Return a body of one of some media types as it came.
+async def bytes_of(request: Request, media_type: str) -> bytes:
+    """Return a body of a media type as it came.
 
     Raises:
         HttpError: If it is said to be something else.
     """
-    media_type_of(request, *media_types)
+    media_type_of(request, media_type)
     return await request.body()
 
 

@@ -22,7 +22,6 @@ from nascreen.routes import (
     Query,
     answer,
     body_of,
-    bytes_of,
     csv_answer,
     gives,
     in_thread,
@@ -385,7 +384,7 @@ async def campaign_sheet_back(request: Request, name: str, query: Annotated[Fill
     Rows and cells that are empty are for later; the same sheet again changes nothing.
     """
     kind = {XLSX: "xlsx", CSV: "csv"}[media_type_of(request, XLSX, CSV)]
-    data, author = await bytes_of(request, XLSX, CSV), _author(request, query.author)
+    data, author = await request.body(), _author(request, query.author)
 
     def work(campaign: Campaign) -> dict[str, Any]:
         from nascreen.campaign_answers import tell_sheet

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from nascreen import wire_campaign as wire
-from nascreen.routes import answer, body_of, bytes_of, gives, in_thread, media_type_of, takes, takes_files
+from nascreen.routes import answer, body_of, gives, in_thread, media_type_of, takes, takes_files
 from nascreen.spreadsheets import XLSX
 
 router = APIRouter(prefix="/v1/candidates", tags=["campaigns"])
@@ -48,7 +48,7 @@ async def candidates_read(request: Request) -> Response:
 
 
 async def _workbook_read(request: Request) -> Response:
-    data = await bytes_of(request, XLSX)
+    data = await request.body()
 
     def work() -> Response:
         from nascreen.own_rows import read_own_rows, text_of_workbook
